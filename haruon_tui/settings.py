@@ -1,0 +1,267 @@
+"""haruon.toml: the typed settings of a workspace, and errors that name the line and the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from haruon_tui import profiles
+from haruon_tui.errors import ConfigurationError
+
+FILE_NAME = "haruon.toml"
+
+Quantization = Literal["Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q8_0"]
+ProfileName = Literal["tiny", "qwen2-1.5b"]
+RecipeName = Literal["guide-qlora", "guide-lora", "recommended"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ModelSettings(Section):
+    base: str = Field(
+        description='"tiny" (built here, offline), a Hugging Face name, or a local folder'
+    )
+    revision: str = Field("main", description="branch, tag or commit on the Hub")
+
+
+class DatasetSettings(Section):
+    golden: bool = Field(description="train on the golden reports that come with the program")
+    compose: int = Field(
+        ge=0, le=1_000_000, description="examples made offline, balanced over trait levels"
+    )
+    files: list[str] = Field(
+        default_factory=list, description="JSONL files of your own, relative to the workspace"
+    )
+    eval_fraction: float = Field(
+        ge=0.0, lt=0.5, description="share held out to measure the loss while training"
+    )
+    rules: Literal["guide", "calibrated"] = Field(
+        "calibrated", description="which rule set a record must pass"
+    )
+    seed: int = Field(7, ge=0, description="the same seed gives the same dataset")
+
+
+class TrainSettings(Section):
+    recipe: RecipeName = Field(
+        "recommended", description="a named set of values; a key below overrides its value"
+    )
+    method: Literal["lora", "qlora", "full"] = Field(description="what is trained")
+    rank: int = Field(ge=1, le=1024, description="LoRA rank r")
+    alpha: int = Field(ge=1, le=4096, description="LoRA alpha; the update is scaled by alpha/r")
+    dropout: float = Field(ge=0.0, lt=1.0, description="LoRA dropout")
+    targets: list[str] | Literal["all-linear"] = Field(description="modules that get an adapter")
+    loss_on: Literal["assistant", "all"] = Field(description="which tokens the loss counts")
+    learning_rate: float = Field(gt=0.0, le=1.0, description="peak learning rate")
+    scheduler: Literal["cosine", "linear", "constant"] = Field(description="after the warm-up")
+    warmup: float = Field(
+        ge=0.0, description="steps, or a share of all steps when it is below 1"
+    )
+    epochs: float = Field(gt=0.0, le=1000.0, description="passes over the training examples")
+    batch_size: int = Field(ge=1, le=4096, description="examples on the device at once")
+    accumulation: int = Field(ge=1, le=4096, description="batches per optimizer step")
+    max_length: int = Field(ge=32, le=131072, description="longest example, in tokens")
+    weight_decay: float = Field(ge=0.0, le=1.0, description="AdamW weight decay")
+    max_grad_norm: float = Field(gt=0.0, description="gradients are clipped to this norm")
+    precision: Precision = Field(description='"auto" takes bf16 where the hardware has it')
+    gradient_checkpointing: bool = Field(description="less memory for about a third more time")
+    log_every: int = Field(ge=1, description="steps between two points of the curve")
+    eval_every: int = Field(ge=1, description="steps between two evaluations and checkpoints")
+    keep_checkpoints: int = Field(ge=1, le=100, description="the best one is kept besides")
+    seed: int = Field(7, ge=0, description="order of the data and start of the adapter")
+
+
+class EvaluateSettings(Section):
+    max_new_tokens: int = Field(ge=16, le=8192, description="longest report, in tokens")
+    batch_size: int = Field(ge=1, le=1024, description="reports written at once")
+    limit: int = Field(0, ge=0, description="cases per group; 0 takes all")
+
+
+class GgufSettings(Section):
+    quantize: list[Quantization] = Field(description="which files to make from the F16 one")
+    prompt_tokens: int = Field(ge=8, description="length of the speed test's prompt")
+    generate_tokens: int = Field(ge=8, description="tokens the speed test writes")
+    repeats: int = Field(ge=1, le=100, description="runs of the speed test")
+
+
+class ChatSettings(Section):
+    temperature: float = Field(ge=0.0, le=5.0, description="0 always takes the likeliest token")
+    top_p: float = Field(0.95, gt=0.0, le=1.0, description="nucleus sampling")
+    max_tokens: int = Field(ge=1, le=32768, description="longest answer")
+    context: int = Field(ge=64, le=131072, description="context length in tokens")
+    seed: int = Field(7, ge=0, description="seed of the sampler")
+
+
+class JobsSettings(Section):
+    grace_seconds: float = Field(
+        10.0, ge=1.0, le=600.0, description="from asking a job to stop to ending it"
+    )
+    on_end: str = Field(
+        "",
+        description="shell command when a job ends; HARUON_JOB, HARUON_STAGE and HARUON_STATE are "
+        "set",
+    )
+    notify: bool = Field(True, description="bell and desktop notification when a job ends")
+
+
+class Settings(Section):
+    """All settings in force: profile, recipe and haruon.toml laid over each other."""
+
+    profile: ProfileName = Field(description="the set of defaults for everything below")
+    model: ModelSettings
+    dataset: DatasetSettings
+    train: TrainSettings
+    evaluate: EvaluateSettings
+    gguf: GgufSettings
+    chat: ChatSettings
+    jobs: JobsSettings
+
+
+def default_settings(profile: str) -> Settings:
+    """The settings of a profile, with no haruon.toml."""
+    return build({"profile": profile})
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a haruon.toml.
+
+    Raises ConfigurationError with the file, line, key and the nearest known name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"cannot be read: {error}", where=str(path), expected="a UTF-8 text file"
+        ) from error
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        where = f"{path}:{line.group(1)}" if line else str(path)
+        raise ConfigurationError(
+            f"is not valid TOML: {error}",
+            where=where,
+            expected='lines like: epochs = 3, or name = "text"',
+            do="mend that line; `haruon init --force` writes the defaults again",
+        ) from error
+    return build(written, source=_Source(path, text))
+
+
+def build(written: dict[str, Any], source: _Source | None = None) -> Settings:
+    """Lay `written` over its recipe and profile and check the whole.
+
+    Raises ConfigurationError; `source` lets it name the line.
+    """
+    source = source or _Source(None, "")
+    profile = written.get("profile", "tiny")
+    if profile not in profiles.PROFILES:
+        raise source.error(("profile",), f"there is no profile {profile!r}", profiles.PROFILES)
+    for section, value in written.items():
+        field = Settings.model_fields.get(section)
+        if field is None:
+            raise source.error((section,), f"unknown key {section!r}", Settings.model_fields)
+        if section != "profile" and not isinstance(value, dict):
+            raise source.error((section,), f"[{section}] must be a section, not {value!r}", ())
+    train = written.get("train", {})
+    recipe = train.get("recipe", profiles.PROFILES[profile]["train"]["recipe"])
+    if recipe not in profiles.RECIPES:
+        raise source.error(
+            ("train", "recipe"), f"there is no recipe {recipe!r}", profiles.RECIPES
+        )
+    merged = profiles.values(profile, recipe)
+    for section, value in written.items():
+        merged[section] = {**merged.get(section, {}), **value} if section != "profile" else value
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise source.explain(error) from error
+
+
+class _Source:
+    """Where the keys of a haruon.toml stand."""
+
+    def __init__(self, path: Path | None, text: str) -> None:
+        self._path = path
+        self._lines: dict[tuple[str, ...], int] = {}
+        section: tuple[str, ...] = ()
+        for number, line in enumerate(text.splitlines(), start=1):
+            if heading := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+                section = tuple(heading.group(1).split("."))
+                self._lines.setdefault(section, number)
+            elif key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line):
+                self._lines.setdefault((*section, key.group(1)), number)
+
+    def where(self, key: tuple[str, ...]) -> str:
+        name = ".".join(key)
+        line = self._lines.get(key[:2]) or self._lines.get(key[:1])
+        return f"{self._path}:{line} ({name})" if self._path and line else name
+
+    def error(self, key: tuple[str, ...], what: str, known: Any) -> ConfigurationError:
+        near = difflib.get_close_matches(key[-1] if "unknown" in what else what, list(known), 1)
+        if not near and "unknown" not in what:
+            near = difflib.get_close_matches(what.split("'")[-2] if "'" in what else "", known, 1)
+        return ConfigurationError(
+            what,
+            where=self.where(key),
+            expected=", ".join(sorted(known)) or None,
+            do=f"did you mean {near[0]!r}?" if near else None,
+        )
+
+    def explain(self, error: ValidationError) -> ConfigurationError:
+        first = error.errors()[0]
+        key = tuple(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            section = Settings.model_fields[key[0]].annotation
+            return self.error(key, f"unknown key {key[-1]!r}", section.model_fields)  # type: ignore[union-attr]
+        given = first.get("input")
+        return ConfigurationError(
+            f"{given!r} is not allowed here",
+            where=self.where(key),
+            expected=first["msg"].replace("Input should be ", ""),
+            do=_described(key),
+        )
+
+
+def _described(key: tuple[str, ...]) -> str | None:
+    section = Settings.model_fields[key[0]].annotation
+    if len(key) < 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return None
+    field = section.model_fields.get(key[1])
+    return f"{key[1]}: {field.description}" if field and field.description else None
+
+
+def commented_toml(profile: str) -> str:
+    """The text of a new haruon.toml: the profile set, every other key there as a comment."""
+    settings = default_settings(profile)
+    lines = [
+        "# Settings of this haruon workspace. Take away the '#' before a key to change it;",
+        "# a key that stays commented has the value shown, from the profile and the recipe.",
+        "",
+        f"profile = {_toml(profile)}    # {' or '.join(profiles.PROFILES)}",
+    ]
+    for name in Settings.model_fields:
+        section = getattr(settings, name)
+        if not isinstance(section, BaseModel):
+            continue
+        lines += ["", f"[{name}]"]
+        for key, field in type(section).model_fields.items():
+            lines.append(f"# {field.description}")
+            lines.append(f"#{key} = {_toml(getattr(section, key))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
