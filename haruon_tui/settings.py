@@ -61,9 +61,7 @@ class TrainSettings(Section):
     loss_on: Literal["assistant", "all"] = Field(description="which tokens the loss counts")
     learning_rate: float = Field(gt=0.0, le=1.0, description="peak learning rate")
     scheduler: Literal["cosine", "linear", "constant"] = Field(description="after the warm-up")
-    warmup: float = Field(
-        ge=0.0, description="steps, or a share of all steps when it is below 1"
-    )
+    warmup: float = Field(ge=0.0, description="steps, or a share of all steps when it is below 1")
     epochs: float = Field(gt=0.0, le=1000.0, description="passes over the training examples")
     batch_size: int = Field(ge=1, le=4096, description="examples on the device at once")
     accumulation: int = Field(ge=1, le=4096, description="batches per optimizer step")
@@ -129,8 +127,8 @@ def default_settings(profile: str) -> Settings:
     return build({"profile": profile})
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and check a haruon.toml.
+def load_settings(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read and check a haruon.toml, with `overrides` laid over its sections.
 
     Raises ConfigurationError with the file, line, key and the nearest known name.
     """
@@ -151,7 +149,15 @@ def load_settings(path: Path) -> Settings:
             expected='lines like: epochs = 3, or name = "text"',
             do="mend that line; `haruon init --force` writes the defaults again",
         ) from error
-    return build(written, source=_Source(path, text))
+    source = _Source(path, text)
+    for section, value in (overrides or {}).items():
+        source.forget(section, value)
+        held = written.get(section)
+        if isinstance(held, dict) and isinstance(value, dict):
+            written[section] = {**held, **value}
+        else:
+            written[section] = value
+    return build(written, source)
 
 
 def build(written: dict[str, Any], source: _Source | None = None) -> Settings:
@@ -172,9 +178,7 @@ def build(written: dict[str, Any], source: _Source | None = None) -> Settings:
     train = written.get("train", {})
     recipe = train.get("recipe", profiles.PROFILES[profile]["train"]["recipe"])
     if recipe not in profiles.RECIPES:
-        raise source.error(
-            ("train", "recipe"), f"there is no recipe {recipe!r}", profiles.RECIPES
-        )
+        raise source.error(("train", "recipe"), f"there is no recipe {recipe!r}", profiles.RECIPES)
     merged = profiles.values(profile, recipe)
     for section, value in written.items():
         merged[section] = {**merged.get(section, {}), **value} if section != "profile" else value
@@ -198,9 +202,14 @@ class _Source:
             elif key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line):
                 self._lines.setdefault((*section, key.group(1)), number)
 
+    def forget(self, section: str, value: Any) -> None:
+        """An overridden key stands on the command line, not in the file."""
+        for key in value if isinstance(value, dict) else ():
+            self._lines.pop((section, key), None)
+
     def where(self, key: tuple[str, ...]) -> str:
         name = ".".join(key)
-        line = self._lines.get(key[:2]) or self._lines.get(key[:1])
+        line = self._lines.get(key[:2])
         return f"{self._path}:{line} ({name})" if self._path and line else name
 
     def error(self, key: tuple[str, ...], what: str, known: Any) -> ConfigurationError:

@@ -11,9 +11,10 @@ A stage module defines:
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -59,15 +60,13 @@ class Inputs(Protocol):
         ...
 
 
-class StageModule(Protocol):
-    """The attributes that a stage module offers."""
+@dataclass(frozen=True)
+class StageModule:
+    """What a stage module defines. The pipeline is not configured but planned: it has None."""
 
-    Params: type[Params]
-    Result: type[Result]
-
-    def configure(self, settings: Settings, inputs: Inputs) -> Params: ...
-
-    def run(self, params: Any, job: JobContext) -> Result: ...
+    params: type[Params]
+    configure: Callable[[Settings, Inputs], Params] | None
+    run: Callable[[Any, JobContext], Result]
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,15 @@ class Stage:
 
     def load(self) -> StageModule:
         """Import the stage's module."""
-        return cast(StageModule, importlib.import_module(self.module))
+        module = importlib.import_module(self.module)
+        return StageModule(module.Params, getattr(module, "configure", None), module.run)
 
 
 _ALL = (
     Stage("hardware", "Check the machine", "haruon_tui.hardware.stage", "none"),
     Stage("dataset", "Build and validate the dataset", "haruon_tui.dataset.stage", "none"),
     Stage("model", "Get the base model", "haruon_tui.model.stage", "accelerator"),
-    Stage(
-        "train", "Fine-tune", "haruon_tui.training.stage", "accelerator", ("model", "dataset")
-    ),
+    Stage("train", "Fine-tune", "haruon_tui.training.stage", "accelerator", ("model", "dataset")),
     Stage("merge", "Merge the adapter", "haruon_tui.training.merge", "cpu", ("model", "train")),
     Stage(
         "evaluate",

@@ -34,6 +34,7 @@ FORMAT_VERSION = 1
 ENDS = frozenset({"finished", "failed", "stopped"})
 LIFECYCLE = ENDS | {"queued", "running", "stopping"}
 TAIL_BYTES = 1 << 16
+_LOCK_SECONDS = 2.0
 
 Event = dict[str, Any]
 
@@ -46,15 +47,21 @@ class EventWriter:
 
     def __init__(self, path: Path, *, attempt: int) -> None:
         self.attempt = attempt
+        self._closed = False
         self._lock = threading.Lock()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock_file()
         self._end = self._cut_partial_line()
         self._seq = self._last_seq()
 
     def write(self, kind: str, **fields: Any) -> None:
-        """Append one event in one system call. Lifecycle events are synced to the disk."""
+        """Append one event in one system call. Lifecycle events are synced to the disk.
+
+        The end of an attempt is its last event: what other threads write later is dropped.
+        """
         with self._lock:
+            if self._closed:
+                return
             self._seq += 1
             event = {
                 "v": FORMAT_VERSION,
@@ -70,6 +77,25 @@ class EventWriter:
             self._append(line)
             if kind in LIFECYCLE:
                 os.fsync(self._descriptor)
+            self._closed = kind in ENDS
+
+    def _lock_file(self) -> None:
+        """A killed process keeps its lock until its last thread is gone: wait a moment for it."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(self._descriptor)
+                    raise
+                time.sleep(0.02)
+
+    def close(self) -> None:
+        """Let another process write this log."""
+        with self._lock:
+            self._closed = True
+            os.close(self._descriptor)
 
     def _append(self, line: bytes) -> None:
         try:
@@ -107,8 +133,10 @@ class EventWriter:
 class EventReader:
     """Reads a log from where the last call left off. A partial last line is end of file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, attempt: int = 1) -> None:
+        """Events of attempts before `attempt` are passed over."""
         self._path = path
+        self._attempt = attempt
         self._offset = 0
 
     def read(self, max_bytes: int = 4 << 20) -> list[Event]:
@@ -123,7 +151,8 @@ class EventReader:
             return []
         whole = block[: block.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return list(parse(whole.splitlines()))
+        found = parse(whole.splitlines())
+        return [event for event in found if event["attempt"] >= self._attempt]
 
 
 def tail(path: Path) -> list[Event]:

@@ -1,0 +1,136 @@
+"""Following a job from the command line until it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from haruon_tui.cli import output
+from haruon_tui.errors import Exit
+from haruon_tui.jobs import launch
+from haruon_tui.jobs.events import Event, EventReader
+from haruon_tui.jobs.store import Run, State, Status
+
+_POLL_SECONDS = 0.1
+_PLAIN_SECONDS = 5.0
+
+
+def follow(run: Run, *, quiet: bool, grace_seconds: float) -> Status:
+    """Show a run's progress on stderr until it ends, and return its last state.
+
+    Ctrl+C asks the job to stop at a checkpoint; a second Ctrl+C leaves it running.
+    """
+    show = _Quiet() if quiet else (_Bar(run) if sys.stderr.isatty() else _Lines(run))
+    reader = EventReader(run.log, attempt=run.status().attempt)
+    try:
+        with show:
+            while True:
+                status = run.status()
+                for event in reader.read():
+                    show.event(event)
+                if not status.state.active:
+                    return status
+                time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        output.line(f"stopping {run.id} at a checkpoint; Ctrl+C again leaves it", stderr=True)
+        launch.stop(run, grace_seconds)
+        return run.status()
+
+
+def exit_code(status: Status) -> int:
+    """The exit code of a command that waited for this run."""
+    if status.state is State.FINISHED:
+        return Exit.OK
+    if status.state is State.STOPPED:
+        return Exit.INTERRUPTED
+    if status.state is State.FAILED and status.last:
+        return int(status.last["exit_code"])
+    return Exit.STAGE_FAILED
+
+
+def say_end(run: Run, status: Status) -> None:
+    """One paragraph on stderr about a run that did not finish."""
+    if status.error:
+        for key, label in (("what", "failed"), ("where", "where"), ("expected", "expected")):
+            if key in status.error:
+                output.line(f"{label}: {status.error[key]}", stderr=True)
+        if "do" in status.error:
+            output.line(f"try: {status.error['do']}", stderr=True)
+    elif status.state is State.STOPPED:
+        output.line(f"stopped; haruon jobs resume {run.id} goes on", stderr=True)
+    elif status.state is State.CRASHED:
+        output.line(f"{run.id} crashed. Its last lines:", stderr=True)
+        for text in run.last_lines(10):
+            output.line(f"  {text}", stderr=True)
+        output.line(f"try: haruon jobs resume {run.id}", stderr=True)
+
+
+class _Quiet:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+class _Lines(_Quiet):
+    """Plain lines for a pipe: logs as they come, progress every few seconds."""
+
+    def __init__(self, run: Run) -> None:
+        self._stage = run.stage
+        self._said = 0.0
+
+    def event(self, event: Event) -> None:
+        if event["kind"] == "log":
+            output.line(f"{self._stage}: {event['text']}", stderr=True)
+        elif event["kind"] == "progress" and time.monotonic() - self._said > _PLAIN_SECONDS:
+            self._said = time.monotonic()
+            output.line(f"{self._stage}: {_progress_text(event)}", stderr=True)
+
+
+class _Bar(_Quiet):
+    """A progress bar with the time left, and the log above it."""
+
+    def __init__(self, run: Run) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._stage = run.stage
+        self._task = self._progress.add_task(run.stage, total=None)
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def event(self, event: Event) -> None:
+        if event["kind"] == "log":
+            self._progress.console.print(output.clean(event["text"]), markup=False)
+        elif event["kind"] == "progress":
+            self._progress.update(
+                self._task,
+                completed=event["done"],
+                total=event["total"],
+                description=f"{self._stage} {event['phase']}".strip(),
+            )
+
+
+def _progress_text(event: Event) -> str:
+    share = f"{event['done'] / event['total']:.0%}" if event["total"] else ""
+    return f"{event['phase']} {event['done']:g}/{event['total']:g} {event['unit']} {share}".strip()

@@ -1,0 +1,161 @@
+"""The command tree. It imports nothing of the engine: `haruon --help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from haruon_tui import __version__
+
+_STAGES = (
+    "hardware",
+    "dataset",
+    "model",
+    "train",
+    "merge",
+    "evaluate",
+    "convert",
+    "quantize",
+    "compare",
+    "chat",
+)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line. `handler` in the result is "module:function" in haruon_tui.cli."""
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="haruon",
+        description="Take a language model from a base checkpoint to a phone. Without a command, "
+        "the terminal program opens on this workspace.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"haruon {__version__}")
+    parser.add_argument("--read-only", action="store_true", help="watch, start and stop nothing")
+    _common(parser)
+    parser.set_defaults(handler="tui:open_app")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    init = _command(commands, "init", "make a folder a workspace", "init:init")
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="DIR")
+    init.add_argument("--profile", default="tiny", choices=("tiny", "qwen2-1.5b"))
+    init.add_argument("--force", action="store_true", help="write haruon.toml again")
+    init.add_argument("--if-missing", action="store_true", help="leave a workspace as it is")
+
+    _command(commands, "doctor", "check this machine against the profile", "hardware:doctor")
+    monitor = _command(commands, "monitor", "CPU, memory and GPU, live", "hardware:monitor")
+    monitor.add_argument("--count", type=int, default=0, help="samples; 0 goes on until Ctrl+C")
+    monitor.add_argument("--interval", type=float, default=1.0, help="seconds between samples")
+
+    data = _group(commands, "data", "build and check datasets")
+    _stage(data, "build", "dataset", "compose, validate, split")
+    compose = _command(data, "compose", "write composed examples to a file", "data:compose")
+    compose.add_argument("out", type=Path, metavar="FILE.jsonl")
+    compose.add_argument("--count", type=int, default=900)
+    compose.add_argument("--seed", type=int, default=7)
+    validate = _command(data, "validate", "check a JSONL dataset", "data:validate")
+    validate.add_argument("file", type=Path, metavar="FILE.jsonl")
+    validate.add_argument("--rules", choices=("guide", "calibrated"))
+
+    model = _group(commands, "model", "get the base model")
+    _stage(model, "fetch", "model", "build or download the base and let it speak once")
+
+    _stage(commands, "train", "train", "fine-tune the base model")
+    _stage(commands, "merge", "merge", "merge the adapter into the base")
+    _stage(commands, "evaluate", "evaluate", "write reports with base and tuned, and score them")
+
+    gguf = _group(commands, "gguf", "convert, verify, quantize, compare")
+    _stage(gguf, "convert", "convert", "merged model to GGUF, with proof")
+    _stage(gguf, "quantize", "quantize", "make the quantized files")
+    _stage(gguf, "compare", "compare", "size, load time and speed of each file")
+    verify = _command(gguf, "verify", "prove a GGUF equal to its source", "gguf:verify")
+    verify.add_argument("gguf", type=Path, metavar="MODEL.gguf")
+    verify.add_argument("--against", type=Path, metavar="HF_FOLDER", required=True)
+
+    chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
+    chat.add_argument(
+        "model", nargs="?", metavar="MODEL.gguf", help="a file, or a type such as Q4_K_M"
+    )
+    chat.add_argument("--prompt", help="one question instead of a conversation")
+    chat.add_argument("--system", help="system prompt")
+    chat.add_argument("--case", help="ask an evaluation case by its id, or 'first'", metavar="ID")
+
+    pipeline = _command(commands, "pipeline", "run every stage that is not done", "stage:pipeline")
+    pipeline.add_argument("--from", dest="first", choices=_STAGES, metavar="STAGE")
+    pipeline.add_argument("--to", dest="last", choices=_STAGES, metavar="STAGE")
+    _job_options(pipeline)
+
+    jobs = _group(commands, "jobs", "see and steer jobs")
+    listing = _command(jobs, "list", "all runs, newest first", "jobs:list_runs")
+    listing.add_argument("--active", action="store_true", help="only those under way")
+    for name, what in (
+        ("show", "parameters, state and result of a run"),
+        ("logs", "a run's log and output"),
+        ("attach", "follow a run until it ends"),
+        ("stop", "stop a run at its next checkpoint"),
+        ("resume", "go on with a stopped, failed or crashed run"),
+    ):
+        _command(jobs, name, what, f"jobs:{name}").add_argument("run", metavar="RUN")
+    prune = _command(jobs, "prune", "delete runs that nothing needs", "jobs:prune")
+    prune.add_argument("runs", nargs="*", metavar="RUN")
+    prune.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, *, inherit: bool = False) -> None:
+    default: Any = argparse.SUPPRESS if inherit else None
+    parser.add_argument(
+        "-C",
+        "--workspace",
+        type=Path,
+        default=default,
+        metavar="DIR",
+        help="the workspace (default: this folder or the nearest above it)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default or False,
+        help="one JSON document on stdout and nothing else there",
+    )
+    parser.add_argument(
+        "--debug", action="store_true", default=default or False, help="tracebacks"
+    )
+
+
+def _command(commands: Any, name: str, what: str, handler: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", allow_abbrev=False
+    )
+    _common(parser, inherit=True)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _group(commands: Any, name: str, what: str) -> Any:
+    parser = commands.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", allow_abbrev=False
+    )
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _stage(commands: Any, name: str, stage: str, what: str) -> None:
+    parser = _command(commands, name, what, "stage:run_stage")
+    parser.set_defaults(stage=stage)
+    _job_options(parser)
+
+
+def _job_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="a setting for this run, over haruon.toml; may be repeated",
+    )
+    parser.add_argument("--detach", action="store_true", help="start it and return at once")
+    parser.add_argument("--force", action="store_true", help="run finished work again")

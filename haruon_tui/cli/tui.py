@@ -1,0 +1,25 @@
+"""`haruon` without a command: the terminal program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from haruon_tui.errors import ConfigurationError, Exit
+from haruon_tui.workspace import Workspace
+
+
+def open_app(arguments: argparse.Namespace) -> int:
+    """Open the terminal program on the workspace."""
+    if arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigurationError(
+            "the terminal program needs a terminal",
+            expected="stdin and stdout on a terminal",
+            do="haruon --help lists the commands for scripts",
+        )
+    workspace = Workspace.find(arguments.workspace)
+    from haruon_tui.app import HaruonApp
+
+    app = HaruonApp(workspace, read_only=arguments.read_only)
+    app.run()
+    return app.return_code or Exit.OK

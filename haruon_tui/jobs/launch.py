@@ -1,0 +1,208 @@
+"""Starting, stopping and resuming the detached child process of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from haruon_tui import __version__
+from haruon_tui.artifacts import write_text
+from haruon_tui.errors import ConfigurationError
+from haruon_tui.jobs.devices import devices_for
+from haruon_tui.jobs.events import EventWriter, tail
+from haruon_tui.jobs.fingerprint import fingerprint
+from haruon_tui.jobs.liveness import Identity, is_alive
+from haruon_tui.jobs.store import PROCESS_FILE, Run, State, Store
+from haruon_tui.stage import STAGES, Params
+from haruon_tui.workspace import Workspace
+
+How = Literal["new", "joined", "resumed", "reused"]
+
+CHILD = (sys.executable, "-P", "-m", "haruon_tui.jobs.child")
+"""The child's command. -P: a file in the workspace must not shadow a library."""
+
+_RECORDED_VERSIONS = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "tokenizers",
+    "llama-cpp-python",
+    "gguf",
+)
+_POLL_SECONDS = 0.05
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Children of this process, kept so that Python reaps them when they end."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    run: Run
+    how: How
+
+
+def submit(
+    workspace: Workspace,
+    store: Store,
+    stage_name: str,
+    params: Params,
+    *,
+    parent: str | None = None,
+    reuse: bool = True,
+    fresh: bool = False,
+) -> Submission:
+    """Get this work done: reuse a finished run of the same work, join one that is under way,
+    resume one that was interrupted, or start a new one.
+
+    `reuse=False` runs finished work again. `fresh` starts a new run whatever there is, except
+    that two of the same work never run at once. Raises ConfigurationError for inputs that are
+    not there and for a workspace that cannot be written.
+    """
+    stage = STAGES[stage_name]
+    workspace.require_writable()
+    mark, inputs = fingerprint(stage, params, store.folder)
+    with (store.folder / ".lock").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        same = [run for run in store.of_stage(stage_name) if run.job.fingerprint == mark]
+        if active := next((run for run in same if run.status().state.active), None):
+            return Submission(active, "joined")
+        if reuse and not fresh and (finished := store.finished(mark)):
+            return Submission(finished, "reused")
+        newest = same[0] if same else None
+        if newest and not fresh and newest.status().state is not State.FINISHED:
+            _spawn(newest, workspace)
+            return Submission(newest, "resumed")
+        run = store.create(
+            {
+                "stage": stage_name,
+                "params": params.model_dump(mode="json"),
+                "inputs": inputs,
+                "fingerprint": mark,
+                "devices": devices_for(stage.device),
+                "parent": parent,
+                "versions": _versions(),
+                "hardware": _hardware(),
+            }
+        )
+        _spawn(run, workspace)
+        return Submission(run, "new")
+
+
+def resume(workspace: Workspace, run: Run) -> None:
+    """Start a stopped, failed or crashed run again, from its last checkpoint.
+
+    Raises ConfigurationError when it runs or has finished.
+    """
+    workspace.require_writable()
+    with (run.folder.parent / ".lock").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        state = run.status().state
+        if state.active or state is State.FINISHED:
+            raise ConfigurationError(
+                f"{run.id} is {state}; only a stopped, failed or crashed run can go on",
+                do=f"haruon jobs show {run.id}",
+            )
+        _spawn(run, workspace)
+
+
+def request_stop(run: Run) -> bool:
+    """Ask a run to stop at its next checkpoint. False when it is not active.
+
+    Raises ConfigurationError when it lives on another host.
+    """
+    status = run.status()
+    if not status.state.active:
+        return False
+    if status.identity is None:
+        deadline = time.monotonic() + 5.0  # its child has not yet said who it is
+        while status.identity is None and status.state.active and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            status = run.status()
+        if status.identity is None:
+            return status.state.active
+    if is_alive(status.identity) is None:
+        raise ConfigurationError(
+            f"{run.id} runs on {status.identity.host}",
+            do=f"haruon jobs stop {run.id}, on that host",
+        )
+    try:
+        os.kill(status.identity.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stop(run: Run, grace_seconds: float) -> State:
+    """Ask a run to stop, end it after the grace time, and return the state it came to."""
+    if not request_stop(run):
+        return run.status().state
+    deadline = time.monotonic() + grace_seconds
+    while time.monotonic() < deadline:
+        if not run.status().state.active:
+            return run.status().state
+        time.sleep(_POLL_SECONDS)
+    kill(run)
+    return run.status().state
+
+
+def kill(run: Run) -> None:
+    """End an active run's processes at once and note it in the log."""
+    status = run.status()
+    if status.state.active and status.identity and is_alive(status.identity):
+        os.killpg(status.identity.pid, signal.SIGKILL)
+        while is_alive(status.identity):
+            time.sleep(_POLL_SECONDS)
+        writer = EventWriter(run.log, attempt=status.attempt)
+        writer.write("stopped", killed=True)
+        writer.close()
+
+
+def _spawn(run: Run, workspace: Workspace) -> None:
+    """Start the child in a session of its own and note who it is."""
+    recent = tail(run.log)
+    attempt = (recent[-1]["attempt"] if recent else 0) + 1
+    (run.folder / PROCESS_FILE).unlink(missing_ok=True)
+    with run.output.open("ab") as output:
+        child = subprocess.Popen(
+            [*CHILD, str(run.folder), str(attempt)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=workspace.folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    _children.append(child)
+    write_text(run.folder / PROCESS_FILE, Identity.of(child.pid, attempt).model_dump_json())
+
+
+def _versions() -> dict[str, str]:
+    found = {"haruon-tui": __version__, "python": platform.python_version()}
+    for name in _RECORDED_VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware() -> dict[str, str | int]:
+    return {
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        "memory_bytes": psutil.virtual_memory().total,
+    }

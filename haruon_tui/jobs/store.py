@@ -1,0 +1,300 @@
+"""The runs of a workspace: making them, finding them, and telling their state from their log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from haruon_tui import artifacts
+from haruon_tui.errors import ConfigurationError, HaruonError
+from haruon_tui.jobs import events
+from haruon_tui.jobs.liveness import Identity, is_alive
+
+PROCESS_FILE = "process.json"
+STARTING_SECONDS = 30.0
+"""How long a new child may take to say who it is before it counts as crashed."""
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+
+    @property
+    def active(self) -> bool:
+        return self in (State.QUEUED, State.RUNNING, State.STOPPING)
+
+
+class JobFile(BaseModel):
+    """job.json: what was asked for. Written once, before the child starts."""
+
+    version: int = 1
+    id: str
+    stage: str
+    created: float
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    fingerprint: str
+    devices: tuple[str, ...] = ()
+    parent: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    done: float
+    total: float
+    phase: str
+    unit: str
+    at: float
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's state now, from the end of its log and the life of its process."""
+
+    state: State
+    attempt: int
+    last: events.Event | None
+    progress: Progress | None
+    identity: Identity | None
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        finished = self.state is State.FINISHED and self.last
+        return dict(self.last["result"]) if finished and self.last else None
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        failed = self.state is State.FAILED and self.last
+        return dict(self.last["error"]) if failed and self.last else None
+
+
+class Run:
+    """One folder below runs/."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._job: JobFile | None = None
+        self._ended: tuple[tuple[int, int], Status] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def output(self) -> Path:
+        """What the child wrote to stdout and stderr."""
+        return self.folder / "output.log"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    @property
+    def job(self) -> JobFile:
+        """job.json. Raises ConfigurationError when it is missing or no job file."""
+        if self._job is None:
+            path = self.folder / "job.json"
+            try:
+                self._job = JobFile.model_validate_json(path.read_bytes())
+            except (OSError, ValueError) as error:
+                raise ConfigurationError(
+                    "is no readable job file",
+                    where=str(path),
+                    do=f"haruon jobs prune {self.id} removes this run",
+                ) from error
+        return self._job
+
+    @property
+    def stage(self) -> str:
+        return self.job.stage
+
+    def status(self) -> Status:
+        """Derive the state. A run that has ended is not read again until its log changes."""
+        stamp = (_stamp(self.log), _stamp(self.folder / PROCESS_FILE))
+        if self._ended and self._ended[0] == stamp:
+            return self._ended[1]
+        status = self._derive()
+        if not status.state.active:
+            self._ended = (stamp, status)
+        return status
+
+    def _derive(self) -> Status:
+        identity = self._identity()
+        alive = identity is not None and is_alive(identity) is not False
+        recent = events.tail(self.log)
+        attempt = identity.attempt if identity else 1
+        last = next((e for e in reversed(recent) if e["kind"] in events.LIFECYCLE), None)
+        if alive and recent and recent[-1]["attempt"] < attempt:
+            state = State.QUEUED  # a new attempt, which has not written anything yet
+        elif last and last["kind"] in events.ENDS:
+            state = State(last["kind"])
+        elif alive:
+            # with no lifecycle event among the last ones, many metrics follow `running`
+            state = State(last["kind"]) if last else (State.RUNNING if recent else State.QUEUED)
+        elif identity is None and time.time() - self.job.created < STARTING_SECONDS:
+            state = State.QUEUED
+        else:
+            state = State.CRASHED
+        return Status(state, attempt, last, _progress(recent), identity)
+
+    def _identity(self) -> Identity | None:
+        try:
+            return Identity.model_validate_json((self.folder / PROCESS_FILE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def last_lines(self, count: int = 20) -> list[str]:
+        """The end of the child's own output, for a run that crashed."""
+        try:
+            text = self.output.read_bytes()[-16384:].decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        return text.splitlines()[-count:]
+
+
+class Store:
+    """All runs of one workspace."""
+
+    def __init__(self, runs: Path) -> None:
+        self.folder = runs
+        self._known: dict[str, Run] = {}
+
+    def create(self, job: dict[str, Any]) -> Run:
+        """Make a run folder with its job.json. `job` lacks only id and created."""
+        now = time.time()
+        stamp = datetime.fromtimestamp(now, tz=UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+        run_id = f"{stamp}-{job['stage']}-{secrets.token_hex(2)}"
+        file = JobFile(id=run_id, created=now, **job)
+        folder = self.folder / run_id
+        making = self.folder / f".{run_id}.part"
+        making.mkdir(parents=True)
+        try:
+            artifacts.write_text(
+                making / "job.json",
+                json.dumps(file.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n",
+            )
+            (making / "artifacts").mkdir()
+            making.rename(folder)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or with the only id that ends or starts so.
+
+        Raises ConfigurationError when there is none or more than one.
+        """
+        if run_id in self._known and self._known[run_id].folder.is_dir():
+            return self._known[run_id]
+        if run_id and (self.folder / run_id / "job.json").is_file():
+            return self._known.setdefault(run_id, Run(self.folder / run_id))
+        near = [r for r in self.all() if r.id.endswith(run_id) or r.id.startswith(run_id)]
+        if len(near) == 1 and run_id:
+            return near[0]
+        raise ConfigurationError(
+            f"there is no run {run_id!r}"
+            if not near or not run_id
+            else f"{run_id!r} could be any of {', '.join(run.id for run in near)}",
+            where=str(self.folder),
+            do="haruon jobs list",
+        )
+
+    def all(self) -> list[Run]:
+        """Every run, oldest first. A folder without job.json is none."""
+        try:
+            names = sorted(
+                path.name
+                for path in self.folder.iterdir()
+                if not path.name.startswith(".") and (path / "job.json").is_file()
+            )
+        except FileNotFoundError:
+            return []
+        self._known = {name: self._known.get(name) or Run(self.folder / name) for name in names}
+        return list(self._known.values())
+
+    def of_stage(self, stage: str) -> Iterator[Run]:
+        """The readable runs of a stage, newest first."""
+        for run in reversed(self.all()):
+            try:
+                if run.stage == stage:
+                    yield run
+            except HaruonError:
+                continue
+
+    def finished(self, fingerprint: str) -> Run | None:
+        """The newest finished run with this fingerprint whose artefacts are all there."""
+        for run in reversed(self.all()):
+            try:
+                matches = run.job.fingerprint == fingerprint
+            except HaruonError:
+                continue
+            if matches and run.status().state is State.FINISHED and artifacts_intact(run):
+                return run
+        return None
+
+    def remove(self, run: Run) -> int:
+        """Delete a run, return the bytes freed. Raises ConfigurationError while it is active."""
+        if run.status().state.active:
+            raise ConfigurationError(
+                f"{run.id} is still {run.status().state}", do=f"haruon jobs stop {run.id}"
+            )
+        size = artifacts.size_of(run.folder)
+        doomed = run.folder.with_name(f".{run.id}.pruned")
+        run.folder.rename(doomed)
+        shutil.rmtree(doomed)
+        self._known.pop(run.id, None)
+        return size
+
+
+def artifacts_intact(run: Run) -> bool:
+    """Whether everything in the manifest is there with its size."""
+    from haruon_tui.jobs.context import read_manifest
+
+    manifest = read_manifest(run.artifacts) or {}
+    for name, entry in manifest.get("artifacts", {}).items():
+        path = run.artifacts / name
+        if not path.exists() or artifacts.size_of(path) != entry["bytes"]:
+            return False
+    return True
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _progress(recent: list[events.Event]) -> Progress | None:
+    for event in reversed(recent):
+        if event["kind"] == "progress":
+            return Progress(
+                event["done"], event["total"], event["phase"], event["unit"], event["t"]
+            )
+    return None
