@@ -11,7 +11,7 @@ from haruon_tui.workspace import Workspace
 
 def init(arguments: argparse.Namespace) -> int:
     """Make a folder a workspace."""
-    folder = arguments.workspace or arguments.folder
+    folder = (arguments.workspace or arguments.folder).resolve()
     if arguments.if_missing and Workspace(folder).file.exists():
         return Exit.OK
     workspace = Workspace.init(folder, arguments.profile, force=arguments.force)

@@ -23,6 +23,11 @@ def document(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def json_line(value: Any) -> None:
+    """Print one JSON document on one line, of which there may be many."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
 def line(text: str, *, stderr: bool = False) -> None:
     """Print one line of data as plain text."""
     print(clean(text), file=sys.stderr if stderr else sys.stdout, flush=True)
