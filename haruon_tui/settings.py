@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from haruon_tui import profiles
 from haruon_tui.errors import ConfigurationError
 
-FILE_NAME = "haruon.toml"
-
 Quantization = Literal["Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q8_0"]
 ProfileName = Literal["tiny", "qwen2-1.5b"]
 RecipeName = Literal["guide-qlora", "guide-lora", "recommended"]

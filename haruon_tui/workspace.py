@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haruon_tui import artifacts
 from haruon_tui.errors import ConfigurationError
-from haruon_tui.settings import FILE_NAME, Settings, commented_toml, load_settings
+
+if TYPE_CHECKING:
+    from haruon_tui.settings import Settings
+
+FILE_NAME = "haruon.toml"
 
 
 class Workspace:
@@ -45,6 +49,8 @@ class Workspace:
     def init(cls, folder: Path, profile: str, *, force: bool = False) -> Workspace:
         """Make `folder` a workspace. Raises ConfigurationError where one is already there
         (unless `force`) or the folder cannot be written."""
+        from haruon_tui.settings import commented_toml
+
         file = folder / FILE_NAME
         text = commented_toml(profile)
         if file.exists() and not force:
@@ -82,6 +88,8 @@ class Workspace:
             ) from error
         stamp = (status.st_mtime_ns, status.st_size)
         if self._settings is None or stamp != self._stamp:
+            from haruon_tui.settings import load_settings  # pydantic: not before the first frame
+
             self._settings = load_settings(self.file, self.overrides)
             self._stamp = stamp
         return self._settings

@@ -1,0 +1,1 @@
+"""The Textual screens: layout, bindings and message handlers, one module each."""

@@ -15,10 +15,12 @@ def test_the_written_file_means_the_profile_with_every_key_uncommented(profile, 
     bare = tmp_path / "bare.toml"
     bare.write_text(text)
     full = tmp_path / "full.toml"
-    full.write_text("\n".join(
-        line[1:] if line.startswith("#") and not line.startswith("# ") else line
-        for line in text.splitlines()
-    ))
+    full.write_text(
+        "\n".join(
+            line[1:] if line.startswith("#") and not line.startswith("# ") else line
+            for line in text.splitlines()
+        )
+    )
     assert load_settings(bare) == load_settings(full) == default_settings(profile)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from haruon_tui import planning
 from haruon_tui.cli import output
 from haruon_tui.cli.follow import exit_code, follow, say_end
-from haruon_tui.errors import ConfigurationError, Exit, HaruonError
+from haruon_tui.errors import ConfigurationError, Exit
 from haruon_tui.jobs import events, launch
 from haruon_tui.jobs.store import Run, State, Store
 from haruon_tui.workspace import Workspace
@@ -19,7 +19,9 @@ from haruon_tui.workspace import Workspace
 def list_runs(arguments: argparse.Namespace) -> int:
     """All runs, newest first."""
     store = _store(arguments)
-    runs = [run for run in reversed(store.all()) if _readable(run)]
+    runs = list(reversed(store.all()))
+    for run in store.damaged():
+        output.line(f"{run.id} has no readable job.json: haruon jobs prune {run.id}", stderr=True)
     if arguments.active:
         runs = [run for run in runs if run.status().state.active]
     if arguments.json:
@@ -149,14 +151,6 @@ def prune(arguments: argparse.Namespace) -> int:
 
 def _store(arguments: argparse.Namespace) -> Store:
     return Store(Workspace.find(arguments.workspace).runs)
-
-
-def _readable(run: Run) -> bool:
-    try:
-        return bool(run.job)
-    except HaruonError as error:
-        output.line(str(error), stderr=True)
-        return False
 
 
 def _describe(run: Run) -> dict[str, object]:

@@ -11,10 +11,12 @@ from haruon_tui.workspace import Workspace
 
 def open_app(arguments: argparse.Namespace) -> int:
     """Open the terminal program on the workspace."""
-    if arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if arguments.json or not all(
+        stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
+    ):
         raise ConfigurationError(
             "the terminal program needs a terminal",
-            expected="stdin and stdout on a terminal",
+            expected="stdin, stdout and stderr on a terminal",
             do="haruon --help lists the commands for scripts",
         )
     workspace = Workspace.find(arguments.workspace)

@@ -20,8 +20,9 @@ from haruon_tui.jobs.context import JobContext
 from haruon_tui.jobs.liveness import Identity
 from haruon_tui.jobs.store import PROCESS_FILE, JobFile, Run
 from haruon_tui.jobs.tickets import ticket
-from haruon_tui.settings import FILE_NAME, load_settings
+from haruon_tui.settings import load_settings
 from haruon_tui.stage import STAGES
+from haruon_tui.workspace import FILE_NAME
 
 _SAMPLE_SECONDS = 2.0
 _RESERVE_BYTES = 1 << 16

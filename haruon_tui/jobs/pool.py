@@ -58,11 +58,6 @@ class Pool:
         launch.resume(self._workspace, run)
         self.follow(run)
 
-    def stop(self, run: Run) -> None:
-        """Ask a run to stop, and end it after the grace time, in a thread of its own."""
-        grace = self._workspace.settings.jobs.grace_seconds
-        self._threads.submit(launch.stop, run, grace)
-
     def follow(self, run: Run) -> None:
         """Report a run from its first event on, once, until it ends."""
         with self._lock:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from haruon_tui import artifacts
-from haruon_tui.errors import ConfigurationError, HaruonError
+from haruon_tui.errors import ConfigurationError
 from haruon_tui.jobs import events
 from haruon_tui.jobs.liveness import Identity, is_alive
 
@@ -130,6 +130,14 @@ class Run:
         return self._job
 
     @property
+    def readable(self) -> bool:
+        """Whether job.json is there and whole."""
+        try:
+            return bool(self.job)
+        except ConfigurationError:
+            return False
+
+    @property
     def stage(self) -> str:
         return self.job.stage
 
@@ -210,28 +218,36 @@ class Store:
 
         Raises ConfigurationError when there is none or more than one.
         """
-        if run_id in self._known and self._known[run_id].folder.is_dir():
+        folders = self._folders()
+        if run_id in self._known:
             return self._known[run_id]
-        if run_id and (self.folder / run_id / "job.json").is_file():
-            return self._known.setdefault(run_id, Run(self.folder / run_id))
-        near = [r for r in self.all() if r.id.endswith(run_id) or r.id.startswith(run_id)]
-        if len(near) == 1 and run_id:
+        near = [
+            r for r in folders if run_id and (r.id.endswith(run_id) or r.id.startswith(run_id))
+        ]
+        if len(near) == 1:
             return near[0]
         raise ConfigurationError(
-            f"there is no run {run_id!r}"
-            if not near or not run_id
-            else f"{run_id!r} could be any of {', '.join(run.id for run in near)}",
+            f"{run_id!r} could be any of {', '.join(run.id for run in near)}"
+            if near
+            else f"there is no run {run_id!r}",
             where=str(self.folder),
             do="haruon jobs list",
         )
 
     def all(self) -> list[Run]:
-        """Every run, oldest first. A folder without job.json is none."""
+        """Every run with a readable job.json, oldest first."""
+        return [run for run in self._folders() if run.readable]
+
+    def damaged(self) -> list[Run]:
+        """The run folders whose job.json is missing or no job file."""
+        return [run for run in self._folders() if not run.readable]
+
+    def _folders(self) -> list[Run]:
         try:
             names = sorted(
                 path.name
                 for path in self.folder.iterdir()
-                if not path.name.startswith(".") and (path / "job.json").is_file()
+                if path.is_dir() and not path.name.startswith(".")
             )
         except FileNotFoundError:
             return []
@@ -239,28 +255,23 @@ class Store:
         return list(self._known.values())
 
     def of_stage(self, stage: str) -> Iterator[Run]:
-        """The readable runs of a stage, newest first."""
-        for run in reversed(self.all()):
-            try:
-                if run.stage == stage:
-                    yield run
-            except HaruonError:
-                continue
+        """The runs of a stage, newest first."""
+        return (run for run in reversed(self.all()) if run.stage == stage)
 
     def finished(self, fingerprint: str) -> Run | None:
         """The newest finished run with this fingerprint whose artefacts are all there."""
         for run in reversed(self.all()):
-            try:
-                matches = run.job.fingerprint == fingerprint
-            except HaruonError:
-                continue
-            if matches and run.status().state is State.FINISHED and artifacts_intact(run):
+            if (
+                run.job.fingerprint == fingerprint
+                and run.status().state is State.FINISHED
+                and artifacts_intact(run)
+            ):
                 return run
         return None
 
     def remove(self, run: Run) -> int:
         """Delete a run, return the bytes freed. Raises ConfigurationError while it is active."""
-        if run.status().state.active:
+        if run.readable and run.status().state.active:
             raise ConfigurationError(
                 f"{run.id} is still {run.status().state}", do=f"haruon jobs stop {run.id}"
             )

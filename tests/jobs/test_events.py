@@ -74,7 +74,9 @@ def test_the_tail_of_a_long_log_is_whole_events(log):
 
 
 def test_rubbish_in_a_log_is_passed_over(log):
-    log.write_bytes(b"\xff\xfe\n[1]\nnull\n{}\n" + b'{"seq":1,"attempt":1,"kind":"log","text":"x"}\n')
+    log.write_bytes(
+        b"\xff\xfe\n[1]\nnull\n{}\n" + b'{"seq":1,"attempt":1,"kind":"log","text":"x"}\n'
+    )
     assert [e["text"] for e in EventReader(log).read()] == ["x"]
 
 

@@ -140,7 +140,7 @@ def test_a_running_or_finished_job_cannot_be_resumed_or_removed_while_active(
     workspace, store, submit, ended
 ):
     run = submit(steps=100, seconds=0.05).run
-    with pytest.raises(ConfigurationError, match="is (queued|running)"):
+    with pytest.raises(ConfigurationError, match=r"is (queued|running)"):
         launch.resume(workspace, run)
     with pytest.raises(ConfigurationError, match="still"):
         store.remove(run)

@@ -1,0 +1,187 @@
+"""The one table of modes and keys. Bindings, help and command palette are made from it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from textual.binding import Binding
+
+if TYPE_CHECKING:
+    from haruon_tui.screens.session import Session
+    from haruon_tui.screens.session_screen import SessionScreen
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A top-level screen. `screen` is module:class, imported when it is first opened."""
+
+    name: str
+    key: str
+    title: str
+    stages: tuple[str, ...]
+    screen: str
+    help: str
+
+    def open(self, session: Session) -> SessionScreen:
+        """Import the screen's module and make the screen."""
+        module, name = self.screen.split(":")
+        made: SessionScreen = getattr(importlib.import_module(module), name)(self, session)
+        return made
+
+
+MODES: tuple[Mode, ...] = (
+    Mode(
+        "hardware",
+        "1",
+        "Hardware",
+        ("hardware",),
+        "haruon_tui.screens.hardware:HardwareScreen",
+        "what this machine can do",
+    ),
+    Mode(
+        "dataset",
+        "2",
+        "Dataset",
+        ("dataset",),
+        "haruon_tui.screens.dataset:DatasetScreen",
+        "build and check the examples",
+    ),
+    Mode(
+        "model",
+        "3",
+        "Model",
+        ("model",),
+        "haruon_tui.screens.model:ModelScreen",
+        "get the base model and hear it answer",
+    ),
+    Mode(
+        "training",
+        "4",
+        "Train",
+        ("train",),
+        "haruon_tui.screens.training:TrainingScreen",
+        "fine-tune with LoRA",
+    ),
+    Mode(
+        "evaluate",
+        "5",
+        "Evaluate",
+        ("merge", "evaluate"),
+        "haruon_tui.screens.evaluate:EvaluateScreen",
+        "merge the adapter, compare base and tuned",
+    ),
+    Mode(
+        "gguf",
+        "6",
+        "GGUF",
+        ("convert", "quantize", "compare"),
+        "haruon_tui.screens.gguf:GgufScreen",
+        "convert, quantize and compare",
+    ),
+    Mode(
+        "chat",
+        "7",
+        "Chat",
+        ("chat",),
+        "haruon_tui.screens.chat:ChatScreen",
+        "ask the quantized model",
+    ),
+    Mode(
+        "jobs",
+        "9",
+        "Jobs",
+        (),
+        "haruon_tui.screens.jobs:JobsScreen",
+        "every run of this workspace",
+    ),
+)
+
+Scope = Literal[
+    "everywhere",
+    "job",
+    "stage",
+    "hardware",
+    "dataset",
+    "model",
+    "training",
+    "evaluate",
+    "gguf",
+    "chat",
+    "jobs",
+]
+"""Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
+stage screens; or on the one screen of that mode."""
+
+SCOPE_TITLES: dict[str, str] = {
+    "everywhere": "Everywhere",
+    "job": "The job shown",
+    "stage": "Stage screens",
+    **{mode.name: f"{mode.title} screen" for mode in MODES},
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """A key and what it does. `action` is the name of an action method of the screen (of the app
+    for the scope "everywhere"); `footer` is its short name there, empty to leave it out."""
+
+    scope: Scope
+    key: str
+    action: str
+    title: str
+    footer: str = ""
+    display: str = ""
+
+    @property
+    def key_name(self) -> str:
+        return self.display or self.key
+
+
+ACTIONS: tuple[Action, ...] = (
+    *(
+        Action("everywhere", mode.key, f"go('{mode.name}')", f"Go to {mode.title}: {mode.help}")
+        for mode in MODES
+    ),
+    Action("everywhere", "R", "run_pipeline", "Run every stage that is not done", "Run all"),
+    Action("everywhere", "t", "next_theme", "Change the theme: dark, light, high contrast"),
+    Action("everywhere", "question_mark", "help", "Show the keys", "Help", "?"),
+    Action("everywhere", "q", "quit", "Quit; jobs go on", "Quit"),
+    Action("everywhere", "ctrl+q", "quit", "Quit; jobs go on", display="^q"),
+    Action("job", "s", "stop", "Stop the job; it can be resumed", "Stop"),
+    Action("job", "u", "resume", "Resume a stopped, failed or crashed job", "Resume"),
+    Action("job", "l", "log", "Show the whole log", "Log"),
+    Action("stage", "r", "run", "Run the stage; finished work is reused", "Run"),
+    Action("stage", "f", "run_again", "Run the stage again though it is done"),
+    Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
+    Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
+    Action("jobs", "x", "remove", "Remove the run and its files", "Remove"),
+    Action("jobs", "slash", "filter", "Filter by id, stage or state", "Filter", "/"),
+    Action("jobs", "escape", "clear_filter", "Take the filter away"),
+)
+
+
+def actions(*scopes: Scope) -> list[Action]:
+    """The rows of these scopes, in the order of `scopes`."""
+    return [action for scope in scopes for action in ACTIONS if action.scope == scope]
+
+
+def bindings(*scopes: Scope) -> list[Any]:
+    """The BINDINGS of a screen or the app."""
+    return [
+        Binding(
+            action.key,
+            action.action,
+            action.footer or action.title,
+            show=bool(action.footer),
+            key_display=action.display or None,
+            priority=action.key.startswith("ctrl+"),
+        )
+        for action in actions(*scopes)
+    ]
+
+
+def mode_of(stage: str) -> Mode | None:
+    """The mode whose screen shows `stage`; None for the pipeline."""
+    return next((mode for mode in MODES if stage in mode.stages), None)
