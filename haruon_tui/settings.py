@@ -155,7 +155,21 @@ def load_settings(path: Path, overrides: dict[str, Any] | None = None) -> Settin
             written[section] = {**held, **value}
         else:
             written[section] = value
-    return build(written, source)
+    return _with_absolute_paths(build(written, source), path.parent)
+
+
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
+    """Paths in haruon.toml are relative to its folder, wherever a program runs."""
+    base = Path(settings.model.base).expanduser()
+    local = settings.model.base.startswith((".", "~")) or (folder / base).is_dir()
+    model = {"base": str((folder / base).resolve())} if local else {}
+    files = [str((folder / Path(file).expanduser()).resolve()) for file in settings.dataset.files]
+    return settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update=model),
+            "dataset": settings.dataset.model_copy(update={"files": files}),
+        }
+    )
 
 
 def build(written: dict[str, Any], source: _Source | None = None) -> Settings:

@@ -1,9 +1,206 @@
-"""The Hardware screen: what this machine can do."""
+"""The Hardware screen: what this machine can do, and what it is doing."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widgets import Static
+
+from haruon_tui.screens.actions import Mode, bindings
+from haruon_tui.screens.engine import parts
+from haruon_tui.screens.plain_text import one_line, plain
 from haruon_tui.screens.stage_screen import StageScreen
+from haruon_tui.screens.widgets.monitor_strip import MonitorStrip
+from haruon_tui.screens.widgets.stage_bar import WIDE
+from haruon_tui.styles import stylesheet
+
+if TYPE_CHECKING:
+    from haruon_tui.hardware.monitor import Monitor, Sample
+    from haruon_tui.hardware.row import Row
+    from haruon_tui.screens.session import Session
+
+MARKS = {"ok": "✓ ok", "warning": "! warning", "fails": "✗ fails", "not applicable": "– n/a"}
+_SECONDS_BETWEEN_SAMPLES = 2.0
+_TOLERANCE = 0.5
 
 
 class HardwareScreen(StageScreen):
-    """What this machine can do."""
+    """The checks are made anew whenever the screen is opened, for this terminal; the stage's job
+    makes them for the record. Both checks and samples are taken in threads of their own, which
+    never hold up quitting."""
+
+    CSS_PATH = stylesheet("hardware")
+    BINDINGS = bindings("hardware", "stage", "job")
+
+    class Checked(Message):
+        """The machine was looked at."""
+
+        def __init__(
+            self, profile: str = "", rows: list[Row] | None = None, problem: str = ""
+        ) -> None:
+            super().__init__()
+            self.profile = profile
+            self.rows = rows or []
+            self.problem = problem
+
+    class Sampled(Message):
+        """The load was read."""
+
+        def __init__(self, sample: Sample) -> None:
+            super().__init__()
+            self.sample = sample
+
+    def __init__(self, mode: Mode, session: Session) -> None:
+        super().__init__(mode, session)
+        self._rows: list[Row] = []
+        self._profile = ""  # that the rows are for
+        self._opened = self._checking = False
+        self._monitor: Monitor | None = None
+        self._sampling = False
+        self._sampled = 0.0
+        self._table: Any = None
+
+    def compose_body(self) -> ComposeResult:
+        yield MonitorStrip(id="monitor")
+        yield Static("Checking this machine …", id="checked", markup=False)
+        yield Static("", id="row", markup=False)
+
+    def overview_changed(self) -> None:
+        super().overview_changed()
+        profile = self.session.overview.profile
+        if self.session.ready and (not self._opened or profile not in ("", self._profile)):
+            self._opened = True
+            self._check()
+
+    def tick(self) -> None:
+        super().tick()
+        due = self._sampled + _SECONDS_BETWEEN_SAMPLES - _TOLERANCE
+        if not self._sampling and time.monotonic() > due:
+            self._sampling, self._sampled = True, time.monotonic()
+            threading.Thread(target=self._sample, name="monitor", daemon=True).start()
+
+    def action_check(self) -> None:
+        self._check()
+
+    # Off the event loop
+
+    def _look(self) -> None:
+        from haruon_tui.hardware import checks
+
+        workspace = self.session.workspace
+        try:
+            profile = workspace.settings.profile
+            rows = checks.check_machine(profile, workspace.folder)
+        except Exception as error:  # noqa: BLE001 - the screen must say it
+            self.post_message(self.Checked(problem=parts(error)["what"]))
+        else:
+            self.post_message(self.Checked(profile, rows))
+
+    def _sample(self) -> None:
+        from haruon_tui.hardware.monitor import Monitor
+
+        if self._monitor is None:
+            self._monitor = Monitor()
+        self.post_message(self.Sampled(self._monitor.sample()))
+
+    # On it
+
+    def _check(self) -> None:
+        if self._checking:
+            return
+        self._checking = True
+        self.query_one("#checked", Static).update("Checking this machine …")
+        threading.Thread(target=self._look, name="check", daemon=True).start()
+
+    @on(Sampled)
+    def _show_sample(self, message: Sampled) -> None:
+        self._sampling = False
+        self.query_one(MonitorStrip).show(message.sample)
+
+    @on(Checked)
+    async def _show_rows(self, message: Checked) -> None:
+        self._checking = False
+        if message.problem:
+            self.query_one("#checked", Static).update(f"✗ {plain(message.problem)}")
+            return
+        self._rows, self._profile = message.rows, message.profile
+        at = datetime.now().astimezone().strftime("%H:%M:%S")
+        summary = f"{verdicts(message.rows)}, for {message.profile} at {at} (c checks again)"
+        self.query_one("#checked", Static).update(summary)
+        if self._table is None:
+            from textual.widgets import DataTable  # costs the first frame too much
+
+            self._table = DataTable(id="checks", cursor_type="row")
+            await self.query_one("#body").mount(self._table, after="#checked")
+            self._table.focus()
+        self._fill()
+
+    @on(events.Resize)
+    def _resized(self) -> None:
+        if self._table is not None:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Make the table anew, with the columns that there is room for, the cursor on the row
+        that needs a look most."""
+        wide = self.size.width >= WIDE
+        table, chosen = self._table, self._table.cursor_row
+        first = not table.row_count
+        table.clear(columns=True)
+        names = ("Verdict", "Check", "Found", "Needed", "What to do")
+        table.add_columns(*(names if wide else names[:3]))
+        for row in self._rows:
+            cells = row_cells(row)
+            table.add_row(*(cells if wide else cells[:3]))
+        table.move_cursor(row=worst(self._rows) if first else chosen)
+        self._explain()
+
+    def _explain(self) -> None:
+        """Say all there is to say of the chosen row."""
+        at = self._table.cursor_row
+        if 0 <= at < len(self._rows):
+            self.query_one("#row", Static).update(explanation(self._rows[at]))
+
+    def on_data_table_row_highlighted(self) -> None:
+        self._explain()
+
+
+def verdicts(rows: list[Row]) -> str:
+    """How many rows have each verdict, the bad ones first."""
+    counts = Counter[str](row.verdict for row in rows)
+    order = ("fails", "warning", "ok", "not applicable")
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
+
+
+def worst(rows: list[Row]) -> int:
+    """The place of the first row that fails, else of the first warning, else the first."""
+    for verdict in ("fails", "warning"):
+        for place, row in enumerate(rows):
+            if row.verdict == verdict:
+                return place
+    return 0
+
+
+def row_cells(row: Row) -> tuple[Text, ...]:
+    """Verdict, title, found, needed, what to do; a row that is not well stands out."""
+    style = "bold" if row.verdict in ("warning", "fails") else ""
+    words = (MARKS[row.verdict], row.title, row.found, row.needed, row.do)
+    return tuple(Text(one_line(word), style=style) for word in words)
+
+
+def explanation(row: Row) -> Text:
+    """One row in full."""
+    text = Text(f"{MARKS[row.verdict]}  {one_line(row.title)}", style="bold")
+    for label, value in (("found", row.found), ("needed", row.needed), ("do this", row.do)):
+        if value:
+            text.append(f"  {label}: ", style="not bold dim")
+            text.append(one_line(value), style="not bold")
+    return text

@@ -40,6 +40,8 @@ class History:
         """How many metric events there were."""
         self.resources: dict[str, Any] = {}
         """The newest resource sample."""
+        self.checkpoints: list[int] = []
+        """The steps at which one was saved, over all attempts."""
         self.output: list[str] = []
         """The last lines of a crashed child's own output."""
         self._seq = 0
@@ -82,6 +84,8 @@ class History:
             case "resource":
                 self.resources = event
             case "checkpoint":
+                if event["step"] not in self.checkpoints:
+                    self.checkpoints.append(event["step"])
                 self._say(f"checkpoint at step {event['step']}")
             case "artifact":
                 self._say(f"made {event['name']}, {size(event.get('bytes', 0))}")

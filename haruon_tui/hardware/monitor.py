@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ _SHORTEST_INTERVAL = 0.1
 class Sample:
     """The machine at one moment; memory in bytes, load in percent, None where not known.
 
-    CPU load is the mean since the sample before, so the first sample has none.
+    CPU load is the mean since the sample before, or since the Monitor was made; there is none
+    right after that.
     """
 
     time: float
@@ -40,6 +42,7 @@ class Monitor:
         self._at = 0.0
         self._times: list[tuple[float, float]] = []
         self._per_core: list[float] = []
+        self._load()
 
     def sample(self) -> Sample:
         """Look now. Never raises: what cannot be read is None or empty."""
@@ -86,12 +89,14 @@ class Monitor:
         return memory.total - memory.available, memory.total
 
 
-_default = Monitor()
-
-
 def sample() -> Sample:
     """Look now, with the load since the last call from anywhere in this process."""
-    return _default.sample()
+    return _shared().sample()
+
+
+@functools.cache
+def _shared() -> Monitor:
+    return Monitor()
 
 
 def _busy_and_total(times: object) -> tuple[float, float]:

@@ -1,0 +1,187 @@
+"""A GGUF model that answers chats, in this process. Imports llama_cpp: only for the worker."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import llama_cpp
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from haruon_tui.chat.protocol import Done, Event, Generate, Load, Loaded, Message, Prompt, Token
+from haruon_tui.errors import StageError
+from haruon_tui.gguf.native import Log, usable_cores
+
+_PROMPT_PIECE = 128
+"""Prompt tokens read at once; between two pieces a stop is heard."""
+
+_SMALL_MODEL_BYTES = 64 << 20
+
+_TEMPLATE = "tokenizer.chat_template"
+
+
+class Engine:
+    """One loaded model and its context. Not thread-safe, as llama.cpp is not."""
+
+    def __init__(self, load: Load) -> None:
+        """Raises StageError, with llama.cpp's own words, when it cannot be loaded."""
+        started = time.perf_counter()
+        if not os.path.isfile(load.path):
+            raise StageError("there is no such file", where=load.path, expected="a GGUF file")
+        log = Log()
+        threads = load.threads or _threads(load.path)
+        try:
+            # Its verbose mode is the one that leaves fds 1 and 2 alone, where a native crash
+            # says its last words; what it prints itself is of no use.
+            with contextlib.redirect_stderr(io.StringIO()):
+                self._llama: Any = llama_cpp.Llama(
+                    load.path,
+                    n_ctx=load.context,
+                    n_gpu_layers=load.gpu_layers,
+                    n_threads=threads,
+                    n_threads_batch=threads,
+                    offload_kqv=load.gpu_layers != 0,
+                    op_offload=load.gpu_layers != 0,
+                    verbose=True,
+                )
+        except (ValueError, RuntimeError) as error:
+            raise StageError(
+                f"llama.cpp cannot load it: {log.complaint() or error}",
+                where=load.path,
+                expected="a whole GGUF file of an architecture it knows",
+                do="haruon gguf verify, or convert and quantize it again",
+            ) from error
+        self._llama.verbose = False
+        self._context = load.context
+        template = self._llama.metadata.get(_TEMPLATE, "")
+        if not template:
+            raise StageError(
+                "has no chat template, so how it wants to be asked is not known",
+                where=load.path,
+                expected=f"a GGUF file with {_TEMPLATE}",
+                do="convert a model whose tokenizer has a chat template",
+            )
+        self._formatter = Jinja2ChatFormatter(
+            template,
+            eos_token=self._spelled(self._llama.token_eos()),
+            bos_token=self._spelled(self._llama.token_bos()),
+        )
+        self.loaded = Loaded(
+            seconds=time.perf_counter() - started,
+            template=template,
+            context=self._context,
+        )
+
+    def reset(self) -> None:
+        """Forget what was said."""
+        self._llama.reset()
+
+    def answer(self, request: Generate, stop_requested: Callable[[], bool]) -> Iterator[Event]:
+        """Prompt events, Token events and one Done.
+
+        The start of the prompt that is still in the context from the turn before is not read
+        again. Raises StageError for a prompt that cannot be rendered or leaves no room.
+        """
+        started = time.perf_counter()
+        tokens = self._tokenize(request.messages)
+        llama = self._llama
+        held = llama_cpp.Llama.longest_token_prefix(llama.input_ids[: llama.n_tokens], tokens)
+        reused = min(held, len(tokens) - 1)
+        llama.n_tokens = reused
+        for begin in range(reused, len(tokens), _PROMPT_PIECE):
+            if stop_requested():
+                yield _done(request, "stopped", tokens, reused, [], started, started)
+                return
+            llama.eval(tokens[begin : begin + _PROMPT_PIECE])
+            yield Prompt(request.id, min(begin + _PROMPT_PIECE, len(tokens)), len(tokens))
+        read = time.perf_counter()
+        times: list[float] = []
+        reason = "length"
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for token in self._tokens(request, tokens):
+            if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
+                reason = "stop"
+                break
+            times.append(time.perf_counter())
+            yield Token(request.id, decoder.decode(llama.detokenize([token])))
+            if stop_requested():
+                reason = "stopped"
+                break
+            room = min(request.sampling.max_tokens, self._context - len(tokens))
+            if len(times) >= room:
+                break
+        if rest := decoder.decode(b"", final=True):
+            yield Token(request.id, rest)
+        yield _done(request, reason, tokens, reused, times, started, read)
+
+    def _tokenize(self, messages: list[Message]) -> list[int]:
+        try:
+            prompt = self._formatter(messages=messages).prompt
+        except Exception as error:
+            raise StageError(
+                f"the file's chat template refuses these messages: {error}",
+                expected="a list of system, user and assistant turns",
+            ) from error
+        # An HF tokenizer's template writes the beginning token itself; Qwen2 has none.
+        tokens: list[int] = self._llama.tokenize(
+            prompt.encode("utf-8", errors="replace"), add_bos=False, special=True
+        )
+        if len(tokens) >= self._context:
+            raise StageError(
+                f"the prompt has {len(tokens)} tokens, the context holds {self._context}",
+                expected="a prompt shorter than the context",
+                do="raise chat.context, or start a new conversation",
+            )
+        return tokens
+
+    def _tokens(self, request: Generate, prompt: list[int]) -> Iterator[int]:
+        sampling = request.sampling
+        seed = llama_cpp.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
+        self._llama.set_seed(seed)
+        # The whole prompt is in the context, so this samples at once and reads nothing again.
+        yield from self._llama.generate(
+            prompt,
+            temp=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repeat_penalty=sampling.repeat_penalty,
+        )
+
+    def _spelled(self, token: int) -> str:
+        return "" if token < 0 else str(self._llama._model.token_get_text(token))
+
+
+def _threads(path: str) -> int:
+    """Every usable core, but one for a small model: a token of it takes less time than threads
+    need to meet, and beside a training on 2 cores they met 20 to 90 times slower than one went."""
+    return 1 if os.path.getsize(path) < _SMALL_MODEL_BYTES else usable_cores()
+
+
+def _done(
+    request: Generate,
+    reason: Any,
+    prompt: list[int],
+    reused: int,
+    times: list[float],
+    started: float,
+    read: float,
+) -> Done:
+    def rate(count: int, seconds: float) -> float | None:
+        return count / seconds if count > 0 and seconds > 0 else None
+
+    return Done(
+        id=request.id,
+        reason=reason,
+        prompt_tokens=len(prompt),
+        reused_tokens=reused,
+        generated_tokens=len(times),
+        time_to_first_token=times[0] - started if times else None,
+        prompt_tokens_per_second=rate(len(prompt) - reused, read - started),
+        tokens_per_second=rate(len(times) - 1, times[-1] - times[0]) if times else None,
+    )

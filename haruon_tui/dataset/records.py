@@ -1,0 +1,183 @@
+"""Dataset records: JSON lines of chat messages, read so that one bad line spoils no other.
+
+{"messages": [system, user, assistant],
+ "metadata": {"id": str, "source": "golden" | "composed" | "file", "levels": {trait: level}}}
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from haruon_tui.dataset import persona
+from haruon_tui.errors import ConfigurationError
+
+MAX_LINE_BYTES = 16 << 20
+"""A longer line is reported and passed over, so that reading stays within memory."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A readable line: `number` counts from 1, `byte` is where it starts in the file."""
+
+    number: int
+    byte: int
+    record: Record
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that is no record. `byte` is where in the file the fault is."""
+
+    number: int
+    byte: int
+    message: str
+
+
+def read(path: Path) -> Iterator[Line | BadLine]:
+    """The lines of a JSONL file, blank ones left out; only one line is held at a time.
+
+    Raises ConfigurationError when the file cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield from _read(stream)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror or error}",
+            where=str(path),
+            expected="a JSONL file: one JSON object per line",
+        ) from error
+
+
+def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
+    """Write one JSON line per record as UTF-8; returns how many."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def make(
+    answers: Mapping[str, str],
+    report: str,
+    *,
+    id: str,
+    source: str,
+    levels: Mapping[str, str],
+) -> Record:
+    """A training record: the prompt for `answers` (by trait key) and `report` as its answer."""
+    return {
+        "messages": [
+            *persona.prompt_messages(answers),
+            {"role": "assistant", "content": report},
+        ],
+        "metadata": {"id": id, "source": source, "levels": dict(levels)},
+    }
+
+
+def content(record: Mapping[str, Any], role: str) -> str:
+    """The text of the record's last message of `role`; empty when there is none."""
+    messages = record.get("messages")
+    for message in reversed(messages if isinstance(messages, list) else []):
+        if isinstance(message, dict) and message.get("role") == role:
+            text = message.get("content")
+            return text if isinstance(text, str) else ""
+    return ""
+
+
+def answers(record: Mapping[str, Any]) -> dict[str, str] | None:
+    """The five answers by trait key, or None when the user's turn is not in the guide's form."""
+    match = _USER_TURN.fullmatch(content(record, "user").strip())
+    if match is None:
+        return None
+    return {trait.key: match[trait.key] for trait in persona.TRAITS}
+
+
+_USER_TURN = re.compile(
+    r"[ \t\r]*\n".join(
+        rf"{number}\.\s*{trait.korean}\s*:\s*'(?P<{trait.key}>.*)'"
+        for number, trait in enumerate(persona.TRAITS, start=1)
+    )
+)
+
+
+def _read(stream: BinaryIO) -> Iterator[Line | BadLine]:
+    number = 0
+    start = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        length = len(raw)
+        if length > MAX_LINE_BYTES:
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(MAX_LINE_BYTES)
+                length += len(raw)
+            yield BadLine(number, start, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
+        else:
+            line = _decode(raw, number, start)
+            if line is not None:
+                yield line
+                if _is_open_array(line, raw):
+                    return
+        start += length
+
+
+def _decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
+    if number == 1 and raw.startswith(codecs.BOM_UTF8):
+        raw = raw[len(codecs.BOM_UTF8) :]
+        start += len(codecs.BOM_UTF8)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return BadLine(
+            number,
+            start + error.start,
+            f"is not UTF-8: byte 0x{raw[error.start]:02x} has no meaning here; "
+            "save the file as UTF-8",
+        )
+    if not text.strip():
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if number == 1 and text.strip() in ("[", "[{"):
+            return BadLine(number, start, _ARRAY)
+        at = start + len(text[: error.pos].encode("utf-8"))
+        return BadLine(number, at, f"is not valid JSON: {error.msg} at character {error.pos + 1}")
+    except (ValueError, RecursionError) as error:
+        return BadLine(number, start, f"is not usable JSON: {error}")
+    if isinstance(value, list) and number == 1:
+        return BadLine(number, start, _ARRAY)
+    if not isinstance(value, dict):
+        return BadLine(number, start, f"holds {_kind(value)}, not an object in braces")
+    return Line(number, start, value)
+
+
+_ARRAY = (
+    "starts a JSON array; this must be JSONL, one object per line without [ ] around and "
+    "without commas between"
+)
+
+
+def _is_open_array(line: Line | BadLine, raw: bytes) -> bool:
+    """The rest of a pretty-printed array would only repeat the same fault line after line."""
+    return isinstance(line, BadLine) and line.message == _ARRAY and b"]" not in raw
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, list):
+        return "an array"
+    return "null" if value is None else "a number"

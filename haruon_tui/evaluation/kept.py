@@ -1,0 +1,59 @@
+"""Generations kept as they are made, so that a resumed evaluation does not make them again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from haruon_tui import artifacts
+from haruon_tui.evaluation.generate import Generation
+
+
+class _Line(BaseModel):
+    model: str
+    generation: Generation
+
+
+class KeptGenerations:
+    """A JSONL file in a job's scratch folder. A line cut off by a crash is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._by_model: dict[str, dict[str, Generation]] = {}
+        written = path.read_bytes().splitlines() if path.exists() else []
+        whole = [line for raw in written if (line := _read(raw))]
+        if len(whole) < len(written):
+            artifacts.write_text(path, "".join(_write(line) for line in whole))
+        for line in whole:
+            self._keep(line)
+
+    def of(self, model: str) -> dict[str, Generation]:
+        """The generations of a model by case id."""
+        return dict(self._by_model.get(model, {}))
+
+    def add(self, model: str, generations: Sequence[Generation]) -> None:
+        """Append to the file and sync it."""
+        lines = [_Line(model=model, generation=one) for one in generations]
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write("".join(_write(line) for line in lines))
+            stream.flush()
+            os.fsync(stream.fileno())
+        for line in lines:
+            self._keep(line)
+
+    def _keep(self, line: _Line) -> None:
+        self._by_model.setdefault(line.model, {})[line.generation.case] = line.generation
+
+
+def _read(raw: bytes) -> _Line | None:
+    try:
+        return _Line.model_validate_json(raw)
+    except ValidationError:
+        return None
+
+
+def _write(line: _Line) -> str:
+    return line.model_dump_json() + "\n"

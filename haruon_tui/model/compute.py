@@ -1,0 +1,62 @@
+"""What the accelerator or the CPU of this process can do. Imports torch only when asked."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Literal
+
+from haruon_tui.hardware import cgroup
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+def use_allowed_cores() -> int:
+    """Let torch use as many threads as the affinity mask and the control group allow.
+
+    torch sees the affinity mask but not a container's CPU quota; more threads than the quota
+    make every parallel region wait for a descheduled one. Threads that wait sleep instead of
+    spinning: beside another busy process, spinning made training four times slower. OpenMP
+    reads that wish when torch is first imported, so call this before.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = cgroup.limits().cores
+    threads = max(1, min(cores or 1, math.ceil(quota) if quota else cores or 1))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def device() -> str:
+    """The device to compute on: "cuda", "mps" or "cpu"."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def dtype(precision: Precision) -> torch.dtype:
+    """The type to compute in. "auto" takes bf16 where the hardware multiplies it, else fp32."""
+    import torch
+
+    if precision == "auto":
+        return torch.bfloat16 if _multiplies_bf16() else torch.float32
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+
+
+def _multiplies_bf16() -> bool:
+    import torch
+
+    where = device()
+    if where == "cuda":
+        # is_bf16_supported() also counts emulation, which is slower than fp32.
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return where == "cpu" and bool(
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )

@@ -1,0 +1,113 @@
+"""From training settings to what transformers, peft and trl are given.
+
+This module imports torch, transformers, peft and trl; only a stage that trains imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from trl import SFTConfig
+
+from haruon_tui.errors import ConfigurationError
+from haruon_tui.model import compute
+from haruon_tui.settings import TrainSettings
+
+_SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+def base_model(folder: Path, wanted: TrainSettings) -> PreTrainedModel:
+    """The base model, ready to be trained by the method.
+
+    A frozen base is loaded in the precision that it computes in, which saves memory. A base that
+    is itself trained keeps fp32 weights, which small updates need, and computes in the precision
+    by autocast.
+    """
+    options: dict[str, Any] = {"dtype": compute.dtype(wanted.precision)}
+    if wanted.method == "full":
+        options["dtype"] = torch.float32
+    elif wanted.method == "qlora":
+        options["quantization_config"] = _four_bits(wanted)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **options)
+    return model
+
+
+def _four_bits(wanted: TrainSettings) -> BitsAndBytesConfig:
+    """QLoRA's NF4 with double quantization (Dettmers et al. 2023, arXiv:2305.14314)."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            "qlora needs bitsandbytes, which is not installed",
+            where="train.method",
+            do='pip install "haruon-tui[qlora]", or set method = "lora"',
+        ) from error
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute.dtype(wanted.precision),
+    )
+
+
+def adapter(wanted: TrainSettings) -> LoraConfig | None:
+    """The LoRA adapter; None where the whole model is trained."""
+    if wanted.method == "full":
+        return None
+    return LoraConfig(
+        r=wanted.rank,
+        lora_alpha=wanted.alpha,
+        lora_dropout=wanted.dropout,
+        target_modules=wanted.targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
+    """The trainer's arguments. Saving and evaluating are decided by ReportingTrainer."""
+    dtype = compute.dtype(wanted.precision)
+    where = compute.device()
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=wanted.epochs,
+        per_device_train_batch_size=wanted.batch_size,
+        per_device_eval_batch_size=wanted.batch_size,
+        gradient_accumulation_steps=wanted.accumulation,
+        learning_rate=wanted.learning_rate,
+        lr_scheduler_type=_SCHEDULERS[wanted.scheduler],
+        warmup_steps=wanted.warmup,
+        weight_decay=wanted.weight_decay,
+        max_grad_norm=wanted.max_grad_norm,
+        gradient_checkpointing=wanted.gradient_checkpointing,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
+        use_cpu=where == "cpu",
+        dataloader_pin_memory=where == "cuda",
+        seed=wanted.seed,
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        max_length=None,
+        shuffle_dataset=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
+def precision_name(wanted: TrainSettings) -> str:
+    """The precision in force, such as "bf16"."""
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
+    return names[compute.dtype(wanted.precision)]
+
+
+def device_name(wanted: TrainSettings) -> str:
+    """The device in words, such as "cpu" or "NVIDIA A100"."""
+    where = compute.device()
+    return torch.cuda.get_device_name() if where == "cuda" else where

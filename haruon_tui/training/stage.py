@@ -1,0 +1,241 @@
+"""Stage "train": fine-tune the base model on the dataset with TRL's SFTTrainer.
+
+Artefact: adapter/, the best LoRA adapter by evaluation loss with the base's tokenizer, or the
+whole model where the method is "full". Checkpoints stay in the job's scratch folder, and a
+stopped or crashed training goes on from the newest complete one to the same end.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from haruon_tui import stage
+from haruon_tui.errors import StageError, Stopped
+from haruon_tui.settings import TrainSettings
+from haruon_tui.stage import InputPath
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+    from haruon_tui.jobs.context import JobContext
+    from haruon_tui.settings import Settings
+    from haruon_tui.training.checkpoints import Checkpoints, Progress
+    from haruon_tui.training.examples import Examples
+    from haruon_tui.training.trainer import ReportingTrainer
+
+
+class Params(stage.Params):
+    model: InputPath = Field(description="folder of the base model")
+    train_file: InputPath = Field(description="dataset records to learn from")
+    eval_file: InputPath = Field(description="dataset records to measure the loss on; may be empty")
+    settings: TrainSettings
+
+
+class Result(stage.Result):
+    steps: int
+    examples: int
+    too_long: int = Field(description="examples left out because they exceed max_length")
+    final_loss: float = Field(description="training loss of the last step")
+    best_eval_loss: float | None
+    best_step: int
+    tokens: int = Field(description="trained on, prompts counted, padding not")
+    tokens_per_second: float
+    seconds: float = Field(description="spent in training steps, over all attempts")
+    trainable_parameters: int
+    parameters: int
+    precision: str
+    device: str
+    peak_memory_bytes: int = Field(description="highest resident size of this process")
+
+
+def configure(settings: Settings, inputs: stage.Inputs) -> Params:
+    """Train the model stage's base on the dataset stage's records."""
+    return Params(
+        model=inputs.artifact("model", "model"),
+        train_file=inputs.artifact("dataset", "train.jsonl"),
+        eval_file=inputs.artifact("dataset", "eval.jsonl"),
+        settings=settings.train,
+    )
+
+
+def run(params: Params, job: JobContext) -> Result:
+    """Train, or go on training from the newest complete checkpoint of this job.
+
+    Raises Stopped after a checkpoint when a stop was asked for; StageError, ConfigurationError.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers import AutoTokenizer
+
+    from haruon_tui.model import compute
+    from haruon_tui.training.checkpoints import Checkpoints, Progress
+
+    wanted = params.settings
+    compute.use_allowed_cores()
+    job.progress(0, 1, phase="reading the examples", unit="files")
+    tokenizer = AutoTokenizer.from_pretrained(params.model, padding_side="right")
+    train, evaluation = (
+        _examples(path, tokenizer, wanted, job) for path in (params.train_file, params.eval_file)
+    )
+    if not train.encoded:
+        raise StageError(
+            "there is no example to learn from",
+            where=str(params.train_file),
+            do="haruon data stats shows what the dataset holds",
+        )
+    checkpoints = Checkpoints(job.scratch / "checkpoints")
+    for step in checkpoints.remove_incomplete():
+        job.log(f"checkpoint {step} was not written to its end: removed", "warning")
+    progress = checkpoints.newest() or Progress()
+    if progress.step:
+        job.log(f"going on from step {progress.step}")
+    job.raise_if_stopped()
+    job.progress(0, 1, phase="loading the base model", unit="models")
+    trainer = _trainer(params, job, tokenizer, train, evaluation, checkpoints, progress)
+    job.raise_if_stopped()
+    _fit(trainer)
+    best = progress.best_step or progress.step
+    with job.artifact("adapter", step=best) as temporary:
+        _publish(checkpoints.path(best), temporary)
+    return _result(trainer, progress, best, len(train.encoded), train, wanted)
+
+
+def _examples(
+    path: Path, tokenizer: PreTrainedTokenizerBase, wanted: TrainSettings, job: JobContext
+) -> Examples:
+    from haruon_tui.training import examples
+
+    loaded = examples.load(path, tokenizer, wanted.loss_on, wanted.max_length, job)
+    if loaded.too_long:
+        job.log(
+            f"{len(loaded.too_long)} of {len(loaded.encoded) + len(loaded.too_long)} examples in "
+            f"{path.name} are longer than max_length = {wanted.max_length} tokens and are left "
+            f"out (the longest has {loaded.longest}): {', '.join(loaded.too_long[:5])}",
+            "warning",
+        )
+    return loaded
+
+
+def _trainer(
+    params: Params,
+    job: JobContext,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Examples,
+    evaluation: Examples,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> ReportingTrainer:
+    from datasets import Dataset
+
+    from haruon_tui.training import setup
+    from haruon_tui.training.trainer import ReportingTrainer
+
+    wanted = params.settings
+    model = setup.base_model(params.model, wanted)
+    job.raise_if_stopped()
+    held_out: Dataset | None = (
+        Dataset.from_list(evaluation.encoded) if evaluation.encoded else None
+    )
+    trainer = ReportingTrainer(
+        job=job,
+        checkpoints=checkpoints,
+        progress=progress,
+        log_every=wanted.log_every,
+        eval_every=wanted.eval_every,
+        keep_checkpoints=wanted.keep_checkpoints,
+        model=model,
+        args=setup.arguments(wanted, checkpoints.folder),
+        train_dataset=Dataset.from_list(train.encoded),
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        peft_config=setup.adapter(wanted),
+    )
+    job.log(
+        f"{len(train.encoded)} examples, longest {train.longest} tokens; "
+        f"{_trainable(trainer):,} of {_parameters(trainer):,} parameters are trained, "
+        f"in {setup.precision_name(wanted)} on {setup.device_name(wanted)}"
+    )
+    return trainer
+
+
+def _fit(trainer: ReportingTrainer) -> None:
+    from haruon_tui.training.trainer import AlreadyFinished
+
+    step = trainer.progress.step
+    resume = str(trainer.checkpoints.path(step)) if step else None
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    except AlreadyFinished:
+        return
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise Stopped
+
+
+_TRAINER_FILES = frozenset(
+    {
+        "complete.json",
+        "optimizer.pt",
+        "scheduler.pt",
+        "scaler.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+        "training_args.bin",
+        "README.md",
+    }
+)
+
+
+def _publish(checkpoint: Path, folder: Path) -> None:
+    """Copy what a checkpoint holds besides the trainer's own files."""
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        if file.is_file() and file.name not in _TRAINER_FILES:
+            shutil.copy2(file, folder / file.name)
+
+
+def _result(
+    trainer: ReportingTrainer,
+    progress: Progress,
+    best: int,
+    examples: int,
+    train: Examples,
+    wanted: TrainSettings,
+) -> Result:
+    from haruon_tui.training import setup
+
+    loss = progress.last_loss
+    evaluation = progress.evaluations.get(best)
+    speed = progress.tokens / max(progress.seconds, 1e-9)
+    measured = f"evaluation loss {evaluation:.3f}" if evaluation is not None else f"loss {loss:.3f}"
+    return Result(
+        summary=f"{progress.step} steps, {measured} at step {best}, {speed:,.0f} tokens/s",
+        steps=progress.step,
+        examples=examples,
+        too_long=len(train.too_long),
+        final_loss=loss,
+        best_eval_loss=evaluation,
+        best_step=best,
+        tokens=progress.tokens,
+        tokens_per_second=speed,
+        seconds=progress.seconds,
+        trainable_parameters=_trainable(trainer),
+        parameters=_parameters(trainer),
+        precision=setup.precision_name(wanted),
+        device=setup.device_name(wanted),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _trainable(trainer: Any) -> int:
+    return sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+
+
+def _parameters(trainer: Any) -> int:
+    return int(trainer.model.num_parameters())

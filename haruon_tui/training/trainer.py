@@ -1,0 +1,230 @@
+"""TRL's SFTTrainer, reporting to a job, stopping on request, and resuming where it left off.
+
+This module imports torch and trl; only a stage that trains imports it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from trl import SFTTrainer
+
+from haruon_tui.errors import Stopped
+from haruon_tui.jobs.context import JobContext
+from haruon_tui.training.checkpoints import Checkpoints, Progress
+from haruon_tui.training.examples import IGNORED
+
+
+class AlreadyFinished(Exception):
+    """The checkpoint to resume from is that of the last step."""
+
+
+class LengthGroupedOrder(Sampler[int]):
+    """An order of examples in which those of like length share a batch.
+
+    It depends on the seed and the epoch alone, so that a resumed training goes on in the same
+    order.
+    """
+
+    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
+        self._lengths = lengths
+        self._batch = batch
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Any:
+        chooser = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=chooser))
+
+
+class ReportingTrainer(SFTTrainer):
+    """Trains as SFTTrainer does. What is logged goes to the job's event log, per step and not
+    per window, so that a curve does not depend on where a training was interrupted."""
+
+    def __init__(
+        self,
+        *,
+        job: JobContext,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        log_every: int,
+        eval_every: int,
+        keep_checkpoints: int,
+        **kwargs: Any,
+    ) -> None:
+        self.job = job
+        self.checkpoints = checkpoints
+        self.progress = progress
+        self.log_every = log_every
+        self.eval_every = eval_every
+        self.keep_checkpoints = keep_checkpoints
+        self._step_tokens = 0
+        self._window = (progress.tokens, progress.seconds)
+        self._clock = time.monotonic()
+        super().__init__(**kwargs)
+        self.add_callback(_Steps(self))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedOrder:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        lengths = [len(ids) for ids in dataset["input_ids"]]
+        return LengthGroupedOrder(lengths, batch, self.args.seed)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
+        self._step_tokens += int(inputs["attention_mask"].sum())
+        loss: torch.Tensor = super().training_step(model, inputs, *args)
+        return loss
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The mean negative log-likelihood of the labelled tokens.
+
+        On a CPU, TRL's fused head scores every position, entropy and accuracy included, and
+        takes a third of a small model's step; there the logits are made from the first labelled
+        position on, and nothing else is computed.
+        """
+        if self.accelerator.device.type != "cpu" or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        labelled = labels != IGNORED
+        keep = int(labels.size(1) - labelled.any(0).int().argmax())
+        logits = model(
+            input_ids=inputs["input_ids"][:, :-1],
+            attention_mask=inputs["attention_mask"][:, :-1],
+            use_cache=False,
+            logits_to_keep=keep,
+        ).logits
+        total = functional.cross_entropy(
+            logits.flatten(0, 1).float(),
+            labels[:, -keep:].flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        count = labelled.sum() if num_items_in_batch is None else num_items_in_batch
+        return total / torch.as_tensor(count).clamp(min=1)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Take in one step's loss, gradient norm and learning rate."""
+        self._metrics["train"].clear()
+        self._metrics["eval"].clear()
+        if "loss" not in logs:
+            return
+        now = time.monotonic()
+        step = self.state.global_step
+        progress = self.progress
+        progress.step = step
+        progress.last_loss = logs["loss"]
+        progress.losses.append(logs["loss"])
+        progress.tokens += self._step_tokens
+        progress.seconds += now - self._clock
+        self._step_tokens = 0
+        self._clock = now
+        if step == 1 or step % self.log_every == 0 or step == self.state.max_steps:
+            self._report(step, logs)
+        self.job.progress(step, self.state.max_steps, phase="training", unit="steps")
+
+    def _report(self, step: int, logs: dict[str, float]) -> None:
+        progress = self.progress
+        tokens, seconds = self._window
+        self._window = (progress.tokens, progress.seconds)
+        self.job.metric(
+            step,
+            loss=sum(progress.losses) / len(progress.losses),
+            learning_rate=float(logs["learning_rate"]),
+            grad_norm=float(logs["grad_norm"]),
+            tokens_per_second=(progress.tokens - tokens) / max(progress.seconds - seconds, 1e-9),
+        )
+        progress.losses = []
+
+    def saved(self) -> None:
+        """Mark the checkpoint just written as complete, and evaluate where that is due."""
+        path = self.checkpoints.complete(self.progress)
+        self.job.checkpoint(self.progress.step, path)
+        self.evaluate_if_due()
+        self.checkpoints.rotate(self.keep_checkpoints, self.progress.best_step)
+        self._clock = time.monotonic()
+
+    def evaluate_if_due(self) -> None:
+        """Measure the evaluation loss at a step that asks for it and has none yet.
+
+        Raises Stopped when a stop is asked for meanwhile; the checkpoint is then complete, and
+        the evaluation is made up for on resuming.
+        """
+        step = self.progress.step
+        if self.eval_dataset is None or step in self.progress.evaluations:
+            return
+        if not self.is_evaluation_step(step):
+            return
+        # A data loader draws its seed from the global generator, which dropout uses as well.
+        with torch.random.fork_rng():
+            loss = float(self.evaluate()["eval_loss"])
+        self.progress.evaluations[step] = loss
+        self.job.metric(step, eval_loss=loss)
+        self.checkpoints.complete(self.progress)
+
+    def is_evaluation_step(self, step: int) -> bool:
+        """Whether a checkpoint is written and the loss is evaluated after this step."""
+        return step % self.eval_every == 0 or step == self.state.max_steps
+
+    def reset_clock(self) -> None:
+        """Leave out of the speed what was not training."""
+        self._clock = time.monotonic()
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """A checkpoint needs none."""
+
+
+class _Steps(TrainerCallback):
+    """Decides after each step what to do next."""
+
+    def __init__(self, trainer: ReportingTrainer) -> None:
+        self._trainer = trainer
+        self._job = trainer.job
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        trainer = self._trainer
+        if state.global_step:
+            trainer.evaluate_if_due()
+            if state.global_step >= state.max_steps:
+                raise AlreadyFinished
+        self._job.progress(state.global_step, state.max_steps, phase="training", unit="steps")
+        trainer.reset_clock()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        control.should_log = True
+        control.should_save = self._trainer.is_evaluation_step(state.global_step)
+        if self._job.stop_requested and state.global_step < state.max_steps:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._trainer.saved()
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._job.stop_requested:
+            raise Stopped

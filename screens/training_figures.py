@@ -1,0 +1,121 @@
+"""The figures of a training run, and its settings in one line."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from haruon_tui.screens.engine import ended
+from haruon_tui.screens.history import duration, size
+from haruon_tui.screens.widgets.figures import Figure
+
+if TYPE_CHECKING:
+    from haruon_tui.screens.history import History
+    from haruon_tui.settings import TrainSettings
+
+_NONE = "–"
+TRAINING_PHASE = "training"
+
+
+def training_figures(
+    history: History | None, settings: TrainSettings | None, now: float
+) -> list[Figure]:
+    """What there is to say of a run at `now` (Unix seconds). What is not known yet is a dash; the
+    list has the same names in the same order always, so that nothing jumps."""
+    return [
+        ("step", _step(history)),
+        ("epoch", _epoch(history, settings)),
+        ("left", _left(history, now)),
+        ("loss", _last(history, "loss", ".4f")),
+        ("eval loss", _last(history, "eval_loss", ".4f")),
+        ("best eval", _best_evaluation(history)),
+        ("rate", _last(history, "learning_rate", ".3g")),
+        ("grad norm", _last(history, "grad_norm", ".3g")),
+        ("tokens/s", _last(history, "tokens_per_second", ",.0f")),
+        ("saved", _checkpoints(history)),
+        ("uses", _resources(history)),
+        ("elapsed", _elapsed(history, now)),
+    ]
+
+
+def settings_line(settings: TrainSettings | None) -> str:
+    """The settings that matter most; empty while they are not known."""
+    if settings is None:
+        return ""
+    batch = f"batch {settings.batch_size}"
+    if settings.accumulation > 1:
+        batch += f"×{settings.accumulation}"
+    method = settings.method
+    adapter = "" if method == "full" else f" r{settings.rank} α{settings.alpha}"
+    words = [
+        settings.recipe,
+        f"{method}{adapter}",
+        f"lr {settings.learning_rate:g}",
+        batch,
+        f"{settings.epochs:g} epochs",
+    ]
+    return "Settings now: " + ", ".join(words)
+
+
+def best(series: tuple[list[int], list[float]]) -> tuple[int, float] | None:
+    """Step and value of the lowest finite value."""
+    finite = [(v, s) for s, v in zip(*series, strict=True) if math.isfinite(v)]
+    if not finite:
+        return None
+    value, step = min(finite)
+    return step, value
+
+
+def _progress(history: History | None) -> tuple[float, float] | None:
+    progress = history.status.progress if history and history.status else None
+    if progress is None or progress.phase != TRAINING_PHASE or not progress.total:
+        return None
+    return progress.done, progress.total
+
+
+def _step(history: History | None) -> str:
+    progress = _progress(history)
+    return f"{progress[0]:g}/{progress[1]:g}" if progress else _NONE
+
+
+def _epoch(history: History | None, settings: TrainSettings | None) -> str:
+    progress = _progress(history)
+    if progress is None or settings is None:
+        return _NONE
+    return f"{settings.epochs * progress[0] / progress[1]:.2f} of {settings.epochs:g}"
+
+
+def _left(history: History | None, now: float) -> str:
+    left = history.remaining(now) if history and _progress(history) else None
+    return _NONE if left is None else duration(left)
+
+
+def _elapsed(history: History | None, now: float) -> str:
+    status = history.status if history else None
+    if status is None or status.identity is None:
+        return _NONE
+    return duration((ended(status) or now) - status.identity.started)
+
+
+def _last(history: History | None, name: str, form: str) -> str:
+    value = history.curves.last(name) if history else None
+    return _NONE if value is None else format(value, form)
+
+
+def _best_evaluation(history: History | None) -> str:
+    lowest = best(history.curves.series("eval_loss")) if history else None
+    return _NONE if lowest is None else f"{lowest[1]:.4f} at {lowest[0]}"
+
+
+def _checkpoints(history: History | None) -> str:
+    if history is None or not history.checkpoints:
+        return _NONE
+    return f"{len(history.checkpoints)}, at {history.checkpoints[-1]}"
+
+
+def _resources(history: History | None) -> str:
+    """Resident memory, and load where 100 % is one core."""
+    if history is None or not history.active or not history.resources:
+        return _NONE
+    used = history.resources
+    return f"{size(used.get('rss_bytes', 0))}, {used.get('cpu_percent', 0):.0f} % CPU"

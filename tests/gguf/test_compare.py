@@ -1,0 +1,179 @@
+"""The comparison measures every file, whatever one of them does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from haruon_tui.dataset import persona
+from haruon_tui.errors import StageError, Stopped
+from haruon_tui.gguf import compare_stage
+from haruon_tui.gguf.benchmark import measure
+from haruon_tui.gguf.convert import convert
+from haruon_tui.gguf.quantize import quantize
+from haruon_tui.jobs import events
+from haruon_tui.jobs.context import JobContext
+from haruon_tui.settings import build
+
+from .conftest import build_model, set_number
+
+QUICK = {"prompt_tokens": 32, "generate_tokens": 8, "repeats": 3, "report_tokens": 12}
+
+
+@pytest.fixture(scope="session")
+def files(tied_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """An F16 file, two quantized ones, and in their middle one that crashes llama.cpp."""
+    folder = tmp_path_factory.mktemp("files")
+    made = [folder / f"model.{name}.gguf" for name in ("F16", "Q4_0", "Q4_K_M", "Q8_0")]
+    shutil.copy(tied_gguf, made[0])
+    shutil.copy(tied_gguf, made[1])
+    set_number(made[1], "qwen2.block_count", 0)
+    quantize(tied_gguf, made[2], "Q4_K_M")
+    quantize(tied_gguf, made[3], "Q8_0")
+    return made
+
+
+def params(files: list[Path]) -> compare_stage.Params:
+    return compare_stage.Params(files=files, **QUICK)
+
+
+def test_a_crash_is_one_row_and_the_table_goes_on(files: list[Path], tmp_path: Path) -> None:
+    job = JobContext.local(tmp_path / "run")
+    rows = compare_stage.run(params(files), job).rows
+    assert [row["type"] for row in rows] == ["F16", "Q4_0", "Q4_K_M", "Q8_0"]
+    assert [row["loads"] for row in rows] == [True, False, True, True]
+    assert "SIGABRT" in rows[1]["error"]
+    for row, path in zip(rows, files, strict=True):
+        assert row["bytes"] == path.stat().st_size
+        if row["loads"]:
+            assert row["load_seconds"] > 0
+            assert row["report_tokens"] == 12
+            assert row["stops"] is row["complete"] is False
+            for key, tokens in (("prompt", 32), ("generate", 8)):
+                speed = row[key]
+                assert speed["tokens"] == tokens
+                assert len(speed["samples"]) == 3
+                assert speed["mean"] == pytest.approx(statistics.fmean(speed["samples"]), rel=0.01)
+                assert speed["sd"] == pytest.approx(
+                    statistics.stdev(speed["samples"]), rel=0.01, abs=0.1
+                )
+    assert rows[0]["bits_per_weight"] == pytest.approx(16.02, abs=0.01)
+    assert rows[2]["bits_per_weight"] < rows[3]["bits_per_weight"] < 9
+    written = json.loads((job.artifacts / "comparison.json").read_text("utf-8"))
+    assert written["rows"] == rows
+    assert written["repeats"] == 3
+
+
+class StopsAt(JobContext):
+    """A job that is asked to stop when it reaches `file`."""
+
+    file: str
+
+    def progress(self, done: float, total: float, *, phase: str = "", unit: str = "") -> None:
+        super().progress(done, total, phase=phase, unit=unit)
+        if phase.startswith(self.file):
+            self.stop.set()
+
+
+def test_a_resumed_comparison_keeps_its_rows(files: list[Path], tmp_path: Path) -> None:
+    chosen = [files[0], files[3]]
+    job = StopsAt.local(tmp_path / "run")
+    assert isinstance(job, StopsAt)
+    job.file = "model.Q8_0.gguf"
+    with pytest.raises(Stopped):
+        compare_stage.run(params(chosen), job)
+    assert not list(job.folder.glob("artifacts/*"))
+    kept = json.loads((job.scratch / "model.F16.gguf.row.json").read_text("utf-8"))["row"]
+    seen = len(_progress(job.folder))
+
+    job.file = "none"
+    job.stop.clear()
+    rows = compare_stage.run(params(chosen), job).rows
+    assert rows[0] == kept
+    assert rows[1]["loads"]
+    assert all("F16" not in event["phase"] for event in _progress(job.folder)[seen:])
+
+
+def test_a_changed_file_is_measured_again(tied_gguf: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.F16.gguf"
+    shutil.copy(tied_gguf, file)
+    job = JobContext.local(tmp_path / "run")
+    assert "error" not in compare_stage.run(params([file]), job).rows[0]
+    set_number(file, "qwen2.block_count", 0)
+    with pytest.raises(StageError, match="none of the files loads"):
+        compare_stage.run(params([file]), job)
+
+
+def _progress(folder: Path) -> list[dict[str, Any]]:
+    found = events.EventReader(folder / "events.jsonl").read()
+    return [event for event in found if event["kind"] == "progress"]
+
+
+def test_progress_grows_to_the_end(files: list[Path]) -> None:
+    seen: list[float] = []
+    measure(files[0], **QUICK, progress=lambda share, phase: seen.append(share))
+    assert seen == sorted(seen)
+    assert len(seen) >= 8
+    assert seen[0] == 0.0
+    assert seen[-1] <= 1.0
+
+
+def test_a_missing_file_is_a_row(tmp_path: Path) -> None:
+    row = measure(tmp_path / "model.Q4_0.gguf", **QUICK)
+    assert row["loads"] is False
+    assert "No such file" in row["error"]
+
+
+def test_stopping_at_the_end_of_the_turn_is_seen(tmp_path: Path) -> None:
+    """A model that ends its turn at once: every embedding points where <|im_end|> is read."""
+
+    def silence(model: Any) -> None:
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.zero_()
+        model.get_input_embeddings().weight[:, 0] = 5.0
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[602, 0] = 5.0
+
+    convert(build_model(tmp_path / "model", tied=False, change=silence), tmp_path / "m.F16.gguf")
+    row = measure(tmp_path / "m.F16.gguf", **QUICK)
+    assert row["stops"] is True
+    assert row["report_tokens"] == 0
+    assert row["report"] == ""
+
+
+def test_a_complete_report_is_recognised(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [f"{trait.heading}: 높음\n새로운 일을 즐기십니다." for trait in persona.TRAITS]
+    end = f"{persona.SUMMARY}\n고른 성향이 보입니다."
+    report = "\n\n".join([persona.TITLE, persona.OPENING, *parts, end])
+    reports = iter([report, report.replace("### 외향성", "외향성")])
+    monkeypatch.setattr(
+        compare_stage,
+        "measure",
+        lambda path, **_: measure(path, **QUICK) | {"report": next(reports)},
+    )
+    job = JobContext.local(tmp_path / "run")
+    rows = compare_stage.run(params([files[0], files[3]]), job).rows
+    assert [row["complete"] for row in rows] == [True, False]
+
+
+def test_the_settings_say_what_is_measured() -> None:
+    class Inputs:
+        def artifact(self, stage: str, name: str) -> Path:
+            return Path("/runs") / stage / name
+
+    settings = build({"profile": "tiny", "gguf": {"quantize": ["Q8_0"], "repeats": 2}})
+    made = compare_stage.configure(settings, Inputs())
+    assert made.files == [
+        Path("/runs/convert/model.F16.gguf"),
+        Path("/runs/quantize/model.Q8_0.gguf"),
+    ]
+    assert (made.prompt_tokens, made.generate_tokens, made.repeats) == (512, 128, 2)
+    assert made.report_tokens == settings.evaluate.max_new_tokens

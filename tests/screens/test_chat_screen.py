@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from textual.widgets import Select
+
+from haruon_tui import artifacts
+from haruon_tui.chat.protocol import Done, Failed, Loaded, Prompt, Token
+from haruon_tui.dataset import records
+from haruon_tui.dataset.persona import SYSTEM_PROMPT, TRAITS
+from haruon_tui.errors import StageError
+from haruon_tui.jobs.store import State
+from haruon_tui.screens.conversation import Conversation, timings
+
+DONE = Done(0, "stop", 100, 0, 7, 0.25, 900.0, 123.4)
+
+
+class FakeClient:
+    """A worker that says what the test makes it say."""
+
+    made: list[FakeClient]
+
+    def __init__(self, path: Path, *, context: int, on_event) -> None:
+        self.path, self.context, self.say = path, context, on_event
+        self.asked: list[list[dict[str, str]]] = []
+        self.calls: list[str] = []
+        self.made.append(self)
+
+    def launch(self) -> None:
+        self.calls.append("launch")
+
+    def ask(self, messages, **sampling) -> int:
+        assert set(sampling) == {"temperature", "top_p", "max_tokens", "seed"}
+        self.asked.append(messages)
+        return len(self.asked)
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def ready(self) -> None:
+        self.say(Loaded(0.5, "template", 2048))
+
+    def answer(self, *pieces: str, done: Done | None = DONE) -> None:
+        for piece in pieces:
+            self.say(Token(1, piece))
+        if done:
+            self.say(done)
+
+
+@pytest.fixture
+def clients(monkeypatch) -> list[FakeClient]:
+    made: list[FakeClient] = []
+    monkeypatch.setattr(FakeClient, "made", made, raising=False)
+    monkeypatch.setattr(Conversation.__init__, "__defaults__", (FakeClient,))
+    return made
+
+
+@pytest.fixture
+def models(engine) -> None:
+    """Two quantized files and the F16 one."""
+    for stage, types in (("convert", ["F16"]), ("quantize", ["Q4_0", "Q4_K_M"])):
+        run = engine.add(stage, State.FINISHED, result={"summary": "made"})
+        run.artifacts.mkdir(parents=True)
+        for kind in types:
+            (run.artifacts / f"model.{kind}.gguf").write_bytes(b"GGUF" * 300_000)
+
+
+@pytest.fixture
+def open_chat(until):
+    async def opened(app, pilot):
+        await until(pilot, lambda: app.session.ready)
+        await pilot.press("7")
+        await until(pilot, lambda: app.current_mode == "chat")
+        await until(pilot, lambda: app.screen.conversation.model)
+
+    return opened
+
+
+async def test_without_a_model_it_says_which_stage_makes_one(make_app, clients, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.ready)
+        await pilot.press("7")
+        await until(pilot, lambda: "R runs every stage" in text_of(app))
+        assert "quantize" in text_of(app)
+        await pilot.press("i", "x", "enter")
+        assert clients == []
+
+
+async def test_letters_and_digits_are_typed_and_esc_gives_the_keys_back(
+    make_app, clients, models, open_chat, until
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "9", "q", "R", "question_mark", "성", "격")
+        prompt = app.screen.query_one("#prompt")
+        assert prompt.text == "9qR?성격"
+        assert app.current_mode == "chat"
+        await pilot.press("escape", "9")
+        await until(pilot, lambda: app.current_mode == "jobs")
+
+
+async def test_a_question_loads_the_preferred_model_and_the_answer_streams_in(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        assert clients == [], "nothing is loaded before a question"
+        await pilot.press("i", "안", "녕", "enter")
+        await until(pilot, lambda: clients and clients[0].calls == ["launch"])
+        worker = clients[0]
+        assert worker.path.name == "model.Q4_K_M.gguf"
+        assert worker.asked == []
+        worker.ready()
+        await until(pilot, lambda: worker.asked)
+        assert worker.asked[0] == [
+            {"role": "system", "content": SYSTEM_PROMPT},
+            {"role": "user", "content": "안녕"},
+        ]
+        worker.say(Prompt(1, 32, 100))
+        await until(pilot, lambda: "reading the prompt, 32/100" in text_of(app))
+        worker.answer("## 리포트 ", "[b]굵게[/b] \x1b[31m빨강", done=None)
+        await until(pilot, lambda: "## 리포트 [b]굵게[/b] 빨강▌" in text_of(app))
+        worker.answer()
+        await until(
+            pilot,
+            lambda: (
+                "[7 tokens, first after 0.25 s, 123.4 tokens/s, ended by itself]" in text_of(app)
+            ),
+        )
+        assert "▌" not in text_of(app)
+
+
+async def test_the_model_is_told_what_was_said_before_and_a_new_conversation_forgets(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        await until(pilot, lambda: clients[0].asked)
+        clients[0].answer("하나")
+        await until(pilot, lambda: "ended by itself" in text_of(app))
+        await pilot.press("b", "enter")
+        await until(pilot, lambda: len(clients[0].asked) == 2)
+        assert [m["content"] for m in clients[0].asked[1][1:]] == ["a", "하나", "b"]
+        clients[0].answer("둘")
+        await until(pilot, lambda: not app.screen.conversation.busy)
+        await pilot.press("ctrl+n", "c", "enter")
+        await until(pilot, lambda: len(clients[0].asked) == 3)
+        assert [m["content"] for m in clients[0].asked[2][1:]] == ["c"]
+        assert "하나" not in text_of(app)
+
+
+async def test_esc_stops_the_answer(make_app, clients, models, open_chat, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        await until(pilot, lambda: clients[0].asked)
+        clients[0].answer("반쯤", done=None)
+        await pilot.press("escape")
+        await until(pilot, lambda: "stop" in clients[0].calls)
+        clients[0].answer(done=Done(1, "stopped", 9, 0, 1, None, None, None))
+        await until(pilot, lambda: "[1 tokens, stopped]" in text_of(app))
+        assert "반쯤" in text_of(app)
+
+
+async def test_a_dead_worker_is_one_line_and_the_conversation_stays(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        await until(pilot, lambda: clients[0].asked)
+        clients[0].answer("반쯤", done=None)
+        clients[0].say(Failed("the chat worker was ended by SIGKILL", do="free memory"))
+        await until(pilot, lambda: "[✗ the chat worker was ended by SIGKILL" in text_of(app))
+        assert "반쯤" in text_of(app)
+        await pilot.press("b", "enter")
+        await until(pilot, lambda: len(clients) == 2)
+        clients[1].ready()
+        await until(pilot, lambda: clients[1].asked)
+        clients[0].answer("spoken by the dead", done=None)
+        clients[1].answer("살아났습니다")
+        await until(pilot, lambda: "살아났습니다" in text_of(app))
+        assert "spoken by the dead" not in text_of(app)
+
+
+async def test_an_evaluation_case_is_put_in_and_can_be_sent(
+    make_app, engine, clients, models, open_chat, until, text_of
+):
+    run = engine.add("dataset", State.FINISHED, result={"summary": "made"})
+    run.artifacts.mkdir(parents=True)
+    cases = [
+        {"id": f"case-{n}", "group": "g", "answers": {t.key: f"답변{n}" for t in TRAITS}}
+        for n in (1, 2)
+    ]
+    records.write(run.artifacts / "cases.jsonl", cases)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        prompt = app.screen.query_one("#prompt")
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "개방성: '답변1'" in prompt.text)
+        await until(pilot, lambda: "case 1 of 2: case-1" in text_of(app))
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "개방성: '답변2'" in prompt.text)
+        await pilot.press("enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        await until(pilot, lambda: clients[0].asked)
+        assert clients[0].asked[0][1]["content"].count("\n") == 4
+
+
+async def test_another_model_ends_the_worker_and_loads(
+    make_app, clients, models, open_chat, until
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        select = app.screen.query_one("#model", Select)
+        select.value = next(v for _, v in select._options if str(v).endswith("F16.gguf"))
+        await until(pilot, lambda: len(clients) == 2 and clients[1].calls == ["launch"])
+        assert "close" in clients[0].calls
+        assert clients[1].path.name == "model.F16.gguf"
+
+
+async def test_the_answer_of_the_pipeline_is_shown_but_not_told(
+    make_app, engine, clients, models, open_chat, until, text_of
+):
+    run = engine.add("chat", State.FINISHED, result={"summary": "answered"})
+    answer = {
+        "case": {"answers": {trait.key: "답변" for trait in TRAITS}},
+        "model": "model.Q4_K_M.gguf",
+        "text": "파이프라인의 답",
+        "stopped": True,
+        "timings": {"generated_tokens": 5, "tokens_per_second": 50.0},
+    }
+    artifacts.write_json(run.artifacts / "answer.json", answer)
+    app = make_app()
+    async with app.run_test(size=(80, 30)) as pilot:
+        await open_chat(app, pilot)
+        await until(pilot, lambda: "파이프라인의 답" in text_of(app))
+        assert "the pipeline asked" in text_of(app)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        clients[0].ready()
+        await until(pilot, lambda: clients[0].asked)
+        assert [m["content"] for m in clients[0].asked[0][1:]] == ["a"]
+
+
+async def test_quitting_ends_the_worker_and_waits_for_nothing(
+    make_app, clients, models, open_chat, until
+):
+    released = threading.Event()
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(app, pilot)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        worker = clients[0]
+        closing = threading.Event()
+
+        def close() -> None:
+            closing.set()
+            released.wait(10)
+
+        worker.close = close
+        worker.ready()
+        await until(pilot, lambda: worker.asked)
+        await pilot.press("ctrl+q")
+    assert not released.is_set(), "the app has quit while the worker still closes"
+    assert closing.wait(10)
+    released.set()
+
+
+def test_a_model_that_does_not_load_is_told(tmp_path, clients, monkeypatch):
+    def refuse(self) -> None:
+        raise StageError("no memory", do="close something")
+
+    monkeypatch.setattr(FakeClient, "launch", refuse)
+    heard = []
+    came = threading.Event()
+
+    def post(message) -> None:
+        heard.append(message)
+        came.set()
+
+    from haruon_tui.settings import default_settings
+
+    conversation = Conversation(post, lambda: default_settings("tiny").chat)
+    conversation.choose(tmp_path / "a.gguf")
+    conversation.ask("질문")
+    assert came.wait(10)
+    conversation.take(heard[0])
+    assert conversation.state == "no worker"
+    assert "no memory" in conversation.words
+    assert "close something" in conversation.exchanges[0].note
+    conversation.close()
+
+
+def test_timings_say_what_is_known():
+    assert timings(Done(1, "length", 9, 0, 3, None, None, None)) == "3 tokens, cut at the limit"

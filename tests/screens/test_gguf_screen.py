@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+from textual.widgets import DataTable
+
+from haruon_tui import artifacts
+from haruon_tui.jobs.store import State
+from haruon_tui.screens.gguf import COLUMNS, cells, read_files
+
+MEASURED = {
+    "type": "Q4_K_M",
+    "file": "model.Q4_K_M.gguf",
+    "loads": True,
+    "bytes": 986_000_000,
+    "bits_per_weight": 4.88,
+    "load_seconds": 0.5,
+    "prompt": {"mean": 1200.0, "sd": 10.5},
+    "generate": {"mean": 34.5, "sd": 0.4},
+    "stops": True,
+    "report": "리포트",
+    "complete": True,
+}
+BROKEN = {
+    "type": "Q4_0",
+    "file": "model.Q4_0.gguf",
+    "loads": False,
+    "stops": False,
+    "complete": False,
+    "bytes": 935_000_000,
+    "error": "ended by [b]SIGSEGV[/b]",
+}
+
+
+@pytest.fixture
+def converted(engine):
+    run = engine.add("convert", State.FINISHED, result={"summary": "converted"})
+    run.artifacts.mkdir(parents=True)
+    artifacts.write_json(
+        run.artifacts / "manifest.json",
+        {"artifacts": {"model.F16.gguf": {"bytes": 3_094_000_000}, "proof.json": {"bytes": 9}}},
+    )
+    checks = [
+        {"name": "token ids", "ok": True, "detail": "727 equal"},
+        {"name": "logits", "ok": False, "detail": "mean KL 0.5"},
+    ]
+    artifacts.write_json(run.artifacts / "proof.json", checks)
+    return run
+
+
+def quantized(run, *types: str) -> None:
+    run.artifacts.mkdir(parents=True, exist_ok=True)
+    artifacts.write_json(
+        run.artifacts / "manifest.json",
+        {
+            "artifacts": {
+                f"model.{kind}.gguf": {"bytes": 935_000_000, "quantized": {"bits_per_weight": 4.7}}
+                for kind in types
+            }
+        },
+    )
+
+
+async def opened(app, pilot, until):
+    await until(pilot, lambda: app.session.ready)
+    await pilot.press("6")
+    await until(pilot, lambda: app.current_mode == "gguf")
+    return app.screen.query_one("#files", DataTable)
+
+
+def types(table: DataTable) -> list[str]:
+    return [str(table.get_row_at(row)[0]) for row in range(table.row_count)]
+
+
+async def test_before_the_first_file_it_says_what_to_do(make_app, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot, until)
+        await until(pilot, lambda: "No GGUF file yet" in text_of(app))
+
+
+async def test_the_proof_is_a_checklist(make_app, converted, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot, until)
+        await until(pilot, lambda: "✓ token ids: 727 equal" in text_of(app))
+        assert "✗ logits: mean KL 0.5" in text_of(app)
+        assert "3.1 GB" in text_of(app)
+
+
+async def test_rows_come_as_files_are_made_and_measured(make_app, engine, converted, until):
+    run = engine.add("quantize")
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        table = await opened(app, pilot, until)
+        await until(pilot, lambda: types(table) == ["F16"])
+        quantized(run, "Q4_0")
+        made = {"kind": "artifact", "name": "model.Q4_0.gguf", "bytes": 935_000_000}
+        engine.push(run, engine.status(State.RUNNING), made)
+        await until(pilot, lambda: types(table) == ["F16", "Q4_0"])
+
+        quantized(run, "Q4_0", "Q4_K_M")
+        engine.push(run, engine.status(State.FINISHED), made, {"kind": "finished", "result": {}})
+        await until(pilot, lambda: types(table) == ["F16", "Q4_0", "Q4_K_M"])
+
+        comparing = engine.add("compare")
+        rows = comparing.folder / "scratch"
+        rows.mkdir(parents=True)
+        artifacts.write_json(rows / "model.Q4_K_M.gguf.row.json", {"of": [], "row": MEASURED})
+        app.session.refresh()
+        engine.push(comparing, engine.status(State.RUNNING), {"kind": "log", "text": "measured"})
+        await until(pilot, lambda: "34.5 ± 0.4" in [str(c) for c in table.get_row_at(2)])
+        assert str(table.get_row_at(1)[5]) == "–"
+
+
+async def test_a_failed_file_shows_its_reason(make_app, engine, until, text_of):
+    run = engine.add("compare", State.FINISHED, result={"summary": "compared"})
+    artifacts.write_json(run.artifacts / "comparison.json", {"rows": [MEASURED, BROKEN]})
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await opened(app, pilot, until)
+        await until(pilot, lambda: types(table) == ["Q4_K_M", "✗ Q4_0"])
+        assert "✗ Q4_0: ended by [b]SIGSEGV[/b]" in text_of(app)
+
+
+async def test_the_first_column_stays_when_the_table_scrolls(make_app, engine, until, text_of):
+    run = engine.add("compare", State.FINISHED, result={"summary": "compared"})
+    artifacts.write_json(run.artifacts / "comparison.json", {"rows": [MEASURED]})
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await opened(app, pilot, until)
+        await until(pilot, lambda: table.row_count == 1)
+        assert "Full report" not in text_of(app)
+        table.scroll_end(animate=False)
+        await until(pilot, lambda: "Full report" in text_of(app))
+        assert "Q4_K_M" in text_of(app)
+
+
+async def test_what_earlier_settings_made_is_not_shown(make_app, engine, converted, until):
+    from haruon_tui.planning import StageState
+
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await opened(app, pilot, until)
+        await until(pilot, lambda: types(table) == ["F16"])
+        engine.steps["convert"] = engine.step("convert", StageState.STALE, converted)
+        engine.results.clear()
+        app.session.refresh()
+        await until(pilot, lambda: types(table) == [])
+
+
+def test_a_damaged_file_hides_nothing_else(tmp_path, converted):
+    quantize, compare = tmp_path / "quantize", tmp_path / "compare"
+    (compare / "scratch").mkdir(parents=True)
+    (compare / "scratch" / "a.row.json").write_text('{"row": ')
+    (quantize / "artifacts").mkdir(parents=True)
+    (quantize / "artifacts" / "manifest.json").write_text('{"artifacts": {"a.gguf": 3}}')
+    folders = {"convert": converted.folder, "quantize": quantize, "compare": compare}
+    files = read_files(folders)
+    assert [row["type"] for row in files.rows] == ["F16"]
+    assert len(files.proof) == 2
+
+
+def test_a_row_has_a_cell_for_every_column():
+    assert len(cells({})) == len(cells(MEASURED)) == len(COLUMNS)
+    assert cells(MEASURED)[6:] == ("✓ yes", "✓ yes")
+    assert cells(BROKEN)[6:] == ("–", "–"), "what was never asked is not a no"

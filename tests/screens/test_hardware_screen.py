@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+
+from haruon_tui.errors import ConfigurationError
+from haruon_tui.hardware import checks, monitor
+from haruon_tui.hardware.gpus import Gpu
+from haruon_tui.hardware.monitor import Sample
+from haruon_tui.hardware.row import Row
+from haruon_tui.screens.hardware import verdicts, worst
+from haruon_tui.screens.widgets.monitor_strip import monitor_rows, sparkline
+
+FINE = Row("git", "Git", "/usr/bin/git", "any version", "ok")
+ODD = Row("swap", "Swap", "[red]없음[/]", "2 GiB", "warning", "sudo swapon /swapfile")
+BAD = Row("ram", "Memory", "1 GiB", "4 GiB", "fails", "close other programs")
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The machine, as the test wants it to be; records who asked for which profile."""
+    asked: list[str] = []
+    rows = [FINE, ODD, BAD]
+
+    def check(profile, workspace):
+        asked.append(profile)
+        return list(rows)
+
+    monkeypatch.setattr(checks, "check_machine", check)
+    check.asked, check.rows = asked, rows
+    return check
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_opening_checks_the_machine_in_words_and_symbols(
+    make_app, until, text_of, looks, size
+):
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+        shown = text_of(app)
+        assert "✓ ok" in shown
+        assert "! warning" in shown
+        assert "[red]없음[/]" in shown, "what a check found is text, not markup"
+        assert "1 fails, 1 warning, 1 ok, for tiny" in shown
+        assert "close other programs" in shown, "the row that fails is explained at once"
+    assert looks.asked == ["tiny"]
+
+
+async def test_the_chosen_row_is_explained_in_full(make_app, until, text_of, looks):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "close other programs" in text_of(app))
+        await pilot.press("up")
+        await until(pilot, lambda: ODD.do in " ".join(text_of(app).split()))
+
+
+async def test_c_checks_again_without_a_job(make_app, engine, until, text_of, looks):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+        looks.rows.remove(BAD)
+        await pilot.press("c")
+        await until(pilot, lambda: "1 warning, 1 ok" in text_of(app))
+        assert "✗ fails" not in text_of(app)
+        assert not [asked for asked in engine.asked if asked[0] == "submit"]
+
+
+async def test_a_check_that_cannot_be_made_says_why(make_app, until, text_of, monkeypatch):
+    def refuse(profile, workspace):
+        raise ConfigurationError("there is no profile 'x'")
+
+    monkeypatch.setattr(checks, "check_machine", refuse)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✗ there is no profile 'x'" in text_of(app))
+
+
+async def test_the_load_is_sampled_only_while_the_screen_is_shown(
+    make_app, until, text_of, looks, monkeypatch
+):
+    taken = []
+
+    def sample(self):
+        taken.append(1)
+        return Sample(0.0, 37.0, [30.0, 44.0], 1_000_000_000, 4_000_000_000)
+
+    monkeypatch.setattr(monitor.Monitor, "sample", sample)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        said = (" 37 %", "1.0 GB of 4.0 GB", "no NVIDIA GPU here")
+        await until(pilot, lambda: all(words in text_of(app) for words in said))
+        hardware = app.screen
+        await pilot.press("2")
+        await until(pilot, lambda: app.current_mode == "dataset")
+        hardware._sampled = 0.0
+        count = len(taken)
+        app._second()
+        assert len(taken) == count
+        await pilot.press("1")
+        app._second()
+        await until(pilot, lambda: len(taken) > count)
+
+
+def test_what_cannot_be_read_is_not_available_and_breaks_nothing():
+    unknown = Sample(0.0)
+    mig = Sample(1.0, 5.0, [5.0], None, 8_000_000_000, [Gpu(0, "H100 MIG")])
+    first = monitor_rows([unknown], 10)
+    assert [row[0] for row in first] == ["CPU", "RAM", "GPU"]
+    assert "N/A" in first[0][2]
+    name, load, words, picture = monitor_rows([unknown, mig], 10)[-1]
+    assert (name, load, picture.strip()) == ("GPU0", None, "")
+    assert "N/A" in words
+    assert "H100 MIG" in words
+
+
+def test_a_driver_in_trouble_is_named():
+    troubled = Sample(0.0, gpu_problem="NVML: driver/library version mismatch")
+    assert "version mismatch" in monitor_rows([troubled], 10)[-1][2]
+
+
+def test_the_picture_of_the_load_has_a_fixed_scale():
+    assert sparkline([2.0, 3.0, 2.0], 4) == " ▁▁▁", "an idle machine looks idle"
+    assert sparkline([0.0, None, 100.0], 3) == "▁ █"
+
+
+def test_the_worst_row_comes_first_to_the_eye():
+    assert worst([FINE, ODD, BAD]) == 2
+    assert worst([FINE, ODD]) == 1
+    assert worst([FINE, FINE]) == 0
+    assert verdicts([FINE, BAD, FINE]) == "1 fails, 2 ok"
