@@ -11,6 +11,7 @@ from haruon_tui import planning
 from haruon_tui.errors import StageError
 from haruon_tui.jobs import launch
 from haruon_tui.jobs.context import JobContext
+from haruon_tui.jobs.events import EventReader
 from haruon_tui.jobs.store import Run, State, Store
 from haruon_tui.stage import Params as StageParams
 from haruon_tui.stage import Result as StageResult
@@ -82,7 +83,9 @@ def _wait(
     run: Run, job: JobContext, number: int, total: int, workspace: Workspace
 ) -> dict[str, Any]:
     reported = 0.0
+    reader = EventReader(run.log, attempt=run.status().attempt)
     while (status := run.status()).state.active:
+        _hand_on(reader, job, run.stage)
         if job.stop_requested:
             launch.stop(run, workspace.settings.jobs.grace_seconds)
             job.raise_if_stopped()
@@ -100,6 +103,13 @@ def _wait(
         where=run.id,
         do=f"haruon jobs logs {run.id}; haruon pipeline goes on from its last checkpoint",
     )
+
+
+def _hand_on(reader: EventReader, job: JobContext, stage: str) -> None:
+    """A stage's own lines are the pipeline's too: among them, what it waits for."""
+    for event in reader.read():
+        if event["kind"] == "log":
+            job.log(f"{stage}: {event['text']}", event["level"])
 
 
 def _rest(error: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,6 +128,8 @@ class Engine:
                 f"the file's chat template refuses these messages: {error}",
                 expected="a list of system, user and assistant turns",
             ) from error
+        # Qwen2's tokenizer composes text, llama.cpp does not: macOS types decomposed Hangul.
+        prompt = unicodedata.normalize("NFC", prompt)
         # An HF tokenizer's template writes the beginning token itself; Qwen2 has none.
         tokens: list[int] = self._llama.tokenize(
             prompt.encode("utf-8", errors="replace"), add_bos=False, special=True

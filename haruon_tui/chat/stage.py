@@ -47,9 +47,10 @@ class Timings(BaseModel):
 
 
 class Result(stage.Result):
-    """How the answer went; its text is in answer.json."""
+    """The answer and how it went; answer.json has the question too."""
 
     case: str
+    text: str
     complete: bool
     reason: Reason
     timings: Timings
@@ -115,6 +116,7 @@ def run(params: Params, job: JobContext) -> Result:
     return Result(
         summary=_summary(params.model.name, done, complete),
         case=case["id"],
+        text=text,
         complete=complete,
         reason=done.reason,
         timings=timings,

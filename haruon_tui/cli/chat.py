@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -70,16 +71,17 @@ def _answer(
     sampling = settings.model_dump(include={"temperature", "top_p", "max_tokens", "seed"})
     pieces: list[str] = []
     done: Done | None = None
-    for event in client.generate(messages, **sampling):
-        try:
+    before = signal.signal(signal.SIGINT, lambda *_: client.stop())
+    try:
+        for event in client.generate(messages, **sampling):
             if isinstance(event, Token):
                 pieces.append(event.text)
                 if show:
                     print(output.clean(event.text), end="", flush=True)
             elif isinstance(event, Done):
                 done = event
-        except KeyboardInterrupt:
-            client.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
     if show:
         print(flush=True)
     assert done is not None

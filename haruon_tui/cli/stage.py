@@ -136,7 +136,9 @@ def _summary(steps: dict[str, planning.Step], stages: tuple[str, ...]) -> None:
             for row in _rows(steps, stages)
         ],
     )
-    last = steps[stages[-1]].finished
-    best = steps["quantize"].finished if "quantize" in stages else last
-    if best:
-        output.line(f"result: {best.artifacts}")
+    rows = {row["stage"]: row["result"] or {} for row in _rows(steps, stages)}
+    if answer := rows.get("chat", {}).get("text"):
+        output.line(f"\nwhat the quantized model wrote:\n\n{answer}\n")
+    last = steps["quantize" if "quantize" in stages else stages[-1]].finished
+    if last:
+        output.line(f"result: {last.artifacts}")

@@ -99,7 +99,7 @@ class JobContext:
             manifest = read_manifest(self.artifacts) or {"job": self.id, **self._about}
             manifest.setdefault("artifacts", {})[name] = entry
             artifacts.write_json(self.artifacts / artifacts.MANIFEST, manifest)
-        self.writer.write("artifact", name=name, **entry)
+        self.writer.write("artifact", name=name, sha256=entry["sha256"], bytes=entry["bytes"])
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
