@@ -34,7 +34,7 @@ _NO_MODEL = (
     "No GGUF file here yet: R runs every stage that is missing; the stage quantize (6) makes them."
 )
 _HINT = "i or Enter: write a question. ^t: take an evaluation case."
-_PLACEHOLDER = "Enter sends, ^j starts a new line, esc leaves"
+_PLACEHOLDER = "Enter sends, ^j breaks the line, ^n begins anew, esc leaves"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class ChatScreen(StageScreen):
         if conversation.state == "no worker":
             words = f"✗ {conversation.words}; Enter starts it again" if conversation.words else ""
         else:
-            words = conversation.words
+            words = conversation.words + ("  esc stops" if conversation.busy else "")
         return "  ".join(filter(None, (words, self._case_words)))
 
     @on(TextArea.Changed, "#prompt")
@@ -185,20 +185,18 @@ class ChatScreen(StageScreen):
         if action == "new_conversation":
             return bool(self.conversation.exchanges)
         if action == "stop_answer":
-            return self.conversation.busy
-        if action == "leave":
-            return writing and not self.conversation.busy
+            return writing or self.conversation.busy
         return super().check_action(action, parameters)
 
     def action_write(self) -> None:
         self.query_one("#prompt", PromptArea).focus()
 
-    def action_leave(self) -> None:
-        self.query_one("#said").focus()
-
     def action_stop_answer(self) -> None:
-        self.conversation.stop()
-        self._changed = True
+        if self.conversation.busy:
+            self.conversation.stop()
+            self._changed = True
+        else:
+            self.query_one("#said").focus()
 
     def action_new_conversation(self) -> None:
         self.conversation.clear()

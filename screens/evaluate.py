@@ -178,7 +178,7 @@ def mark(made: dict[str, Any] | None) -> str:
 
 
 def report_text(model: str, made: dict[str, Any] | None) -> Text:
-    """A written report under its score."""
+    """A written report under its score, and its levels."""
     text = Text(model, style="bold")
     if made is None:
         return text
@@ -186,12 +186,12 @@ def report_text(model: str, made: dict[str, Any] | None) -> Text:
     complete = "complete" if score.get("complete") else "incomplete"
     ended = "stopped by itself" if made.get("stopped") else "cut at the limit"
     text.append(f"  {complete}, {made.get('tokens', 0)} tokens, {ended}", "not bold")
-    for trait in TRAITS:
-        if trait.key in score.get("traits", {}):
-            text.append(f"\n{_level(trait.korean, score['traits'][trait.key])}", "not bold")
-    text.append("\n\n")
     written = plain(str(made.get("text", ""))[:_MAX_CHARACTERS])
-    text.append(written or "(nothing)", "not bold")
+    text.append(f"\n\n{written or '(nothing)'}\n", "not bold")
+    traits = score.get("traits", {})
+    for trait in TRAITS:
+        if trait.key in traits:
+            text.append(f"\n{_level(trait.korean, traits[trait.key])}", "not bold")
     return text
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
 
 MARKS = {"ok": "✓ ok", "warning": "! warning", "fails": "✗ fails", "not applicable": "– n/a"}
+_COLUMNS = ("Verdict", "Check", "Found", "Needed", "What to do")
 _SECONDS_BETWEEN_SAMPLES = 2.0
 _TOLERANCE = 0.5
 
@@ -151,15 +152,13 @@ class HardwareScreen(StageScreen):
     def _fill(self) -> None:
         """Make the table anew, with the columns that there is room for, the cursor on the row
         that needs a look most."""
-        wide = self.size.width >= WIDE
-        table, chosen = self._table, self._table.cursor_row
-        first = not table.row_count
+        table, chosen, first = self._table, self._table.cursor_row, not self._table.row_count
         table.clear(columns=True)
-        names = ("Verdict", "Check", "Found", "Needed", "What to do")
-        table.add_columns(*(names if wide else names[:3]))
+        widths = column_widths(self.size.width)
+        for name, cells in zip(_COLUMNS, widths, strict=False):
+            table.add_column(name, width=cells)
         for row in self._rows:
-            cells = row_cells(row)
-            table.add_row(*(cells if wide else cells[:3]))
+            table.add_row(*row_cells(row)[: len(widths)])
         table.move_cursor(row=worst(self._rows) if first else chosen)
         self._explain()
 
@@ -171,6 +170,14 @@ class HardwareScreen(StageScreen):
 
     def on_data_table_row_highlighted(self) -> None:
         self._explain()
+
+
+def column_widths(room: int) -> list[int]:
+    """Cells of each column that fits into a screen `room` cells wide; the row in full is below."""
+    fixed = [9, 22]
+    shown = len(_COLUMNS) if room >= WIDE else 3
+    rest = room - sum(fixed) - 2 * shown - 4  # padding of the cells, of the body, the scroll bar
+    return [*fixed, rest] if shown == 3 else [*fixed, *(rest * n // 100 for n in (40, 22, 38))]
 
 
 def verdicts(rows: list[Row]) -> str:

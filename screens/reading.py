@@ -31,6 +31,10 @@ def read_off_loop(
     """
     app = pump.app
 
+    def deliver(value: Value) -> None:
+        if app.is_running:  # else the widgets are being taken down
+            then(value)
+
     def work() -> None:
         from haruon_tui.screens.engine import parts
         from haruon_tui.screens.session import Notice
@@ -41,7 +45,7 @@ def read_off_loop(
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the screen must say it
                 app.post_message(Notice("\n".join(parts(error).values()), "error"))
             else:
-                pump.call_later(then, value)
+                pump.call_later(deliver, value)
 
     threading.Thread(target=work, name="reading", daemon=True).start()
 

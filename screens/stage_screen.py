@@ -93,7 +93,8 @@ class StageScreen(SessionScreen):
         self._sync()
 
     def tick(self) -> None:
-        self.query_one("#job", JobPanel).refresh()
+        for panel in self.query(JobPanel):  # none while the screen is being taken down
+            panel.refresh()
 
     def _compare_result(self, stage: str) -> None:
         step = self.session.steps.get(stage)
@@ -119,7 +120,10 @@ class StageScreen(SessionScreen):
         title = stage_title(self.stage)
         hint = guidance(self.session, self.stage, title)
         self.query_one("#guidance", Static).update(hint)
-        self.query_one("#job", JobPanel).show(self.job(), f"No job yet: {title}.")
+        job = self.job()
+        self.query_one("#job", JobPanel).show(job, f"No job yet: {title}.")
+        state = job.status.state if job and job.status else None
+        self.set_class(state in ("failed", "crashed"), "-failed")  # its reason needs room
         for picker in self.query(StagePicker):
             picker.refresh()
         self.refresh_bindings()

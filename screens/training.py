@@ -57,8 +57,6 @@ class TrainingScreen(StageScreen):
     def _show_job(self) -> None:
         job = self.job()
         self.query_one("#chart", LossChart).show(job.curves if job else None)
-        troubled = bool(job and job.status and (job.status.error or job.output))
-        self.set_class(troubled, "-troubled")
         self._show_figures()
 
     def _show_figures(self) -> None:

@@ -150,9 +150,7 @@ def pool(trait: Trait) -> Pool:
             for number, way in enumerate(entry["answers"])
             for topic in source["topics"]
         )
-        held_out[level] = tuple(
-            _answer(text, level, tendencies[0]) for text in entry["held_out"]
-        )
+        held_out[level] = tuple(_answer(text, level, tendencies[0]) for text in entry["held_out"])
     return Pool(known, held_out)
 
 

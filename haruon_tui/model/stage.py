@@ -1,38 +1,48 @@
-"""Stage "model": get the base model, and let it speak once."""
+"""Stage "model": get the base model, and let it speak once (the guide's 3.1 and 3.2).
+
+Artefact: model/, a Hugging Face folder.
+"""
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from haruon_tui import stage
 from haruon_tui.errors import StageError
-from haruon_tui.jobs.context import JobContext
-from haruon_tui.settings import Settings
+from haruon_tui.model.folder import adopt, require_model
+from haruon_tui.stage import InputPath
+
+if TYPE_CHECKING:
+    from haruon_tui.jobs.context import JobContext
+    from haruon_tui.settings import Settings
 
 TINY = "tiny"
-_NEEDED = ("config.json", "tokenizer.json")
-_PROMPT_ANSWERS = {
+ANSWERS = {
     "openness": "새로운 것을 배우는 걸 좋아해요",
     "conscientiousness": "계획을 세우고 지키는 게 중요해요",
     "extraversion": "혼자 있을 때 에너지를 얻어요",
     "agreeableness": "사람들을 도와주는 걸 즐겨요",
     "neuroticism": "스트레스를 받으면 운동으로 풀어요",
 }
-"""The guide's own test answers, 7.3."""
+"""The guide's test answers (3.2, 7.3)."""
+
 _NEW_TOKENS = 64
+_CONVERTIBLE = ("qwen2",)
 
 
 class Params(stage.Params):
-    base: str
+    base: str = Field(description='"tiny", a name on the Hub, or the name of `folder`')
     revision: str
-    folder: stage.InputPath | None = None
+    folder: InputPath | None = Field(None, description="a model on this machine")
 
 
 class Result(stage.Result):
     base: str
+    model_type: str
     parameters: int
     bytes: int
     prompt: str
@@ -41,6 +51,7 @@ class Result(stage.Result):
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
+    """Take the model section; an absolute path is a folder, whose content is what counts."""
     base = Path(settings.model.base)
     return Params(
         base=base.name if base.is_absolute() else settings.model.base,
@@ -50,18 +61,32 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
 
 
 def run(params: Params, job: JobContext) -> Result:
-    """Build, adopt or download the base as artefact `model`. Raises StageError."""
+    """Build, adopt or download the base. Raises StageError, Stopped."""
+    from haruon_tui.model import compute
+
+    compute.use_allowed_cores()
     source = _source(params, job)
-    _require_model(source)
+    config = require_model(source)
+    if config["model_type"] not in _CONVERTIBLE:
+        job.log(
+            f"{params.base} is a {config['model_type']} model: it can be trained and merged, but "
+            f"only {', '.join(_CONVERTIBLE)} can be converted to GGUF",
+            "warning",
+        )
     with job.artifact("model", base=params.base, revision=params.revision) as temporary:
-        _copy(source, temporary)
+        adopt(source, temporary)
     job.raise_if_stopped()
-    answer, speed, parameters = _first_answer(job.artifacts / "model")
+    folder = job.artifacts / "model"
+    job.progress(0, 1, phase="first answer", unit="answers")
+    answer, speed, parameters = _first_answer(folder)
+    job.progress(1, 1, phase="first answer", unit="answers")
     return Result(
-        summary=f"{params.base}: {parameters / 1e6:.1f} M parameters, {speed:.0f} tokens/s here",
+        summary=f"{params.base}: {parameters / 1e6:,.1f} M parameters, "
+        f"{speed:.0f} tokens/s in its first answer",
         base=params.base,
+        model_type=config["model_type"],
         parameters=parameters,
-        bytes=sum(file.stat().st_size for file in (job.artifacts / "model").iterdir()),
+        bytes=sum(file.stat().st_size for file in folder.iterdir()),
         prompt=_user_text(),
         answer=answer,
         tokens_per_second=round(speed, 1),
@@ -80,8 +105,10 @@ def _source(params: Params, job: JobContext) -> Path:
 
 def _download(params: Params, job: JobContext) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     job.log(f"fetching {params.base} at {params.revision}")
+    job.progress(0, 1, phase="downloading", unit="models")
     try:
         return Path(
             snapshot_download(
@@ -90,44 +117,31 @@ def _download(params: Params, job: JobContext) -> Path:
                 allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt"],
             )
         )
-    except Exception as error:
-        raise StageError(
-            f"could not be fetched: {type(error).__name__}: {error}",
-            where=f"model.base = {params.base!r}",
-            expected="a model on the Hugging Face Hub, or a local folder",
-            do="check the name and the network, or set model.base to a folder",
-        ) from error
-
-
-def _require_model(folder: Path) -> None:
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if not list(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
-    if missing:
-        raise StageError(
-            f"is no Hugging Face model: {', '.join(missing)} missing",
-            where=str(folder),
-            expected="config.json, tokenizer.json and safetensors weights",
-            do="set model.base to the folder that holds them",
-        )
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Hard links where the file system allows them: weights are not stored twice."""
-    target.mkdir()
-    for file in sorted(source.iterdir()):
-        if not file.is_file() or file.name.startswith("."):
-            continue
-        try:
-            (target / file.name).hardlink_to(file.resolve())
-        except OSError:
-            shutil.copy2(file, target / file.name)
+    except LocalEntryNotFoundError as error:
+        what, do = "is not on this machine, and the Hub cannot be reached", "check the network"
+        cause: Exception = error
+    except HFValidationError as error:
+        what, do = "is no name that the Hub knows", "write owner/name"
+        cause = error
+    except HfHubHTTPError as error:
+        what = f"was refused by the Hub: {str(error).splitlines()[0]}"
+        do = "check the name and the revision; for a gated model set HF_TOKEN"
+        cause = error
+    except OSError as error:
+        what, do = f"could not be fetched: {error}", "check the network and the disk"
+        cause = error
+    raise StageError(
+        what,
+        where=f"model.base = {params.base!r}",
+        expected=f'"{TINY}", a model on the Hugging Face Hub, or a local folder',
+        do=f"{do}; or set model.base to a folder that holds the model",
+    ) from cause
 
 
 def _user_text() -> str:
     from haruon_tui.dataset.persona import user_turn
 
-    return user_turn(_PROMPT_ANSWERS)
+    return user_turn(ANSWERS)
 
 
 def _first_answer(folder: Path) -> tuple[str, float, int]:
@@ -138,19 +152,21 @@ def _first_answer(folder: Path) -> tuple[str, float, int]:
     from haruon_tui.dataset.persona import prompt_messages
     from haruon_tui.model import compute
 
-    compute.use_allowed_cores()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(compute.device())
-    inputs: Any = tokenizer.apply_chat_template(
-        prompt_messages(_PROMPT_ANSWERS),
-        add_generation_prompt=True,
-        return_dict=True,
-        return_tensors="pt",
-    ).to(model.device)
+    if tokenizer.chat_template:
+        inputs: Any = tokenizer.apply_chat_template(
+            prompt_messages(ANSWERS),
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    else:
+        inputs = tokenizer(_user_text(), return_tensors="pt")
+    inputs = inputs.to(model.device)
     started = time.monotonic()
     with torch.inference_mode():
         output = model.generate(**inputs, max_new_tokens=_NEW_TOKENS, do_sample=False)
     made = output[0, inputs["input_ids"].shape[1] :]
     speed = len(made) / (time.monotonic() - started)
-    text = tokenizer.decode(made, skip_special_tokens=True)
-    return text, speed, sum(parameter.numel() for parameter in model.parameters())
+    return tokenizer.decode(made, skip_special_tokens=True), speed, model.num_parameters()

@@ -106,7 +106,7 @@ def build(recipe: Recipe, texts: Sequence[str], folder: Path, job: JobContext) -
     compute.use_allowed_cores()
     tokenizer = train_tokenizer(recipe, texts)
     job.raise_if_stopped()
-    model = _new_model(recipe, tokenizer)
+    model = new_model(recipe, tokenizer)
     _train(model, tokenizer, recipe, texts, job)
     folder.mkdir()
     model.save_pretrained(folder)
@@ -152,7 +152,7 @@ def _without_special_tokens(text: str) -> str:
     return text
 
 
-def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
+def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
     import torch
     from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from haruon_tui import artifacts
 
@@ -27,6 +27,8 @@ class Progress(BaseModel):
     `step`; `evaluations` the evaluation loss by step; `tokens` and `seconds` are sums over all
     training steps.
     """
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     step: int = 0
     losses: list[float] = []

@@ -149,8 +149,7 @@ def _encode(
     if template is None:
         return {"input_ids": ids, "labels": list(ids)}
     labels = [
-        token if said else IGNORED
-        for token, said in zip(ids, out["assistant_masks"], strict=True)
+        token if said else IGNORED for token, said in zip(ids, out["assistant_masks"], strict=True)
     ]
     if all(label == IGNORED for label in labels):
         raise ConfigurationError(

@@ -1,72 +1,100 @@
-"""Stage "merge": the adapter's update is added to the base's weights."""
+"""Stage "merge": the adapter's update is added to the base's weights (the guide's 5.1).
+
+Artefact: model/, a Hugging Face folder with the base's own tokenizer and chat template.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from haruon_tui import stage
 from haruon_tui.errors import StageError
-from haruon_tui.jobs.context import JobContext
-from haruon_tui.settings import Settings
+from haruon_tui.model.folder import copy_tokenizer
+from haruon_tui.stage import InputPath
+
+if TYPE_CHECKING:
+    from haruon_tui.jobs.context import JobContext
+    from haruon_tui.settings import Settings
+
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 class Params(stage.Params):
-    model: stage.InputPath
-    adapter: stage.InputPath
+    model: InputPath = Field(description="folder of the base model")
+    adapter: InputPath = Field(description="folder of a LoRA adapter, or of a whole tuned model")
 
 
 class Result(stage.Result):
     parameters: int
     bytes: int
-    dtype: str
+    dtype: str = Field(description="the base's own, which the merged weights keep")
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
+    """Merge the train stage's adapter into the model stage's base."""
     return Params(
         model=inputs.artifact("model", "model"), adapter=inputs.artifact("train", "adapter")
     )
 
 
 def run(params: Params, job: JobContext) -> Result:
-    """Save base plus adapter as artefact `model`, in the base's own precision, with the base's
-    tokenizer and chat template. What a full fine-tune left is a model already.
+    """Merge in the base's own precision, also where it was trained in 4 bits: merging into
+    quantized weights would round the update away. A whole tuned model is taken as it is.
 
-    Raises StageError when the adapter does not belong to the base.
+    Raises StageError when the adapter does not belong to the base, Stopped.
     """
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from haruon_tui.model import compute
 
-    job.progress(0, 3, phase="loading", unit="steps")
-    is_adapter = (params.adapter / "adapter_config.json").is_file()
-    source = params.model if is_adapter else params.adapter
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-    job.raise_if_stopped()
-    job.progress(1, 3, phase="merging", unit="steps")
-    if is_adapter:
-        try:
-            model = PeftModel.from_pretrained(model, str(params.adapter)).merge_and_unload()
-        except (RuntimeError, ValueError) as error:
-            raise StageError(
-                f"the adapter does not fit the base: {error}",
-                where=str(params.adapter),
-                expected=f"an adapter trained on {params.model}",
-                do="haruon train makes one for this base",
-            ) from error
-    job.raise_if_stopped()
-    job.progress(2, 3, phase="saving", unit="steps")
+    compute.use_allowed_cores()
     with job.artifact("model") as temporary:
-        model.save_pretrained(temporary)
-        AutoTokenizer.from_pretrained(params.model).save_pretrained(temporary)
+        if (params.adapter / ADAPTER_CONFIG).is_file():
+            dtype, parameters = _merge(params, temporary, job)
+        else:
+            dtype, parameters = _take_whole(params, temporary)
+        copy_tokenizer(params.model, temporary)
+        job.raise_if_stopped()
     job.progress(3, 3, phase="done", unit="steps")
-    size = _bytes(job.artifacts / "model")
-    dtype = str(model.dtype).removeprefix("torch.")
+    size = sum(file.stat().st_size for file in (job.artifacts / "model").iterdir())
     return Result(
-        summary=f"{size / 1e6:.1f} MB in {dtype}",
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        summary=f"{parameters / 1e6:,.1f} M parameters, {size / 1e6:,.1f} MB in {dtype}",
+        parameters=parameters,
         bytes=size,
         dtype=dtype,
     )
 
 
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+def _merge(params: Params, folder: Path, job: JobContext) -> tuple[str, int]:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    job.progress(0, 3, phase="loading", unit="steps")
+    model: Any = AutoModelForCausalLM.from_pretrained(params.model, dtype="auto")
+    job.raise_if_stopped()
+    job.progress(1, 3, phase="merging", unit="steps")
+    try:
+        adapted = PeftModel.from_pretrained(model, str(params.adapter))
+        model = adapted.merge_and_unload(safe_merge=True)
+    except (RuntimeError, ValueError) as error:
+        raise StageError(
+            f"the adapter cannot be merged: {error}",
+            where=str(params.adapter),
+            expected=f"a sound adapter, trained on {params.model}",
+            do="haruon train makes one for this base",
+        ) from error
+    job.raise_if_stopped()
+    job.progress(2, 3, phase="saving", unit="steps")
+    model.save_pretrained(folder)
+    return str(model.dtype).removeprefix("torch."), model.num_parameters()
+
+
+def _take_whole(params: Params, folder: Path) -> tuple[str, int]:
+    """A full fine-tune keeps fp32 weights while it trains; the result goes back to the base's."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    dtype = AutoConfig.from_pretrained(params.model).dtype
+    model: Any = AutoModelForCausalLM.from_pretrained(params.adapter, dtype=dtype or "auto")
+    model.save_pretrained(folder)
+    return str(model.dtype).removeprefix("torch."), model.num_parameters()

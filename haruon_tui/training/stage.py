@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 class Params(stage.Params):
     model: InputPath = Field(description="folder of the base model")
     train_file: InputPath = Field(description="dataset records to learn from")
-    eval_file: InputPath = Field(description="dataset records to measure the loss on; may be empty")
+    eval_file: InputPath = Field(
+        description="dataset records to measure the loss on; may be empty"
+    )
     settings: TrainSettings
 
 
@@ -213,7 +215,9 @@ def _result(
     loss = progress.last_loss
     evaluation = progress.evaluations.get(best)
     speed = progress.tokens / max(progress.seconds, 1e-9)
-    measured = f"evaluation loss {evaluation:.3f}" if evaluation is not None else f"loss {loss:.3f}"
+    measured = (
+        f"evaluation loss {evaluation:.3f}" if evaluation is not None else f"loss {loss:.3f}"
+    )
     return Result(
         summary=f"{progress.step} steps, {measured} at step {best}, {speed:,.0f} tokens/s",
         steps=progress.step,

@@ -31,13 +31,12 @@ class JobPanel(Widget):
     def render(self) -> RenderResult:
         if self.history is None or self.history.status is None:
             return Text(self.empty)
-        lines = _head(self.history, time.time())
+        cells = self.size.width
+        lines = _head(self.history, time.time(), cells)
         room = self.size.height - len(lines)
         if room > 0:
-            lines += _log(self.history, room)
-        text = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+            lines += [_cropped(line, cells) for line in _log(self.history, room)]
+        return Text("\n").join(lines)
 
 
 def progress_bar(fraction: float, cells: int = _BAR_CELLS) -> str:
@@ -46,7 +45,13 @@ def progress_bar(fraction: float, cells: int = _BAR_CELLS) -> str:
     return "█" * filled + "░" * (cells - filled)
 
 
-def _head(history: History, now: float) -> list[Text]:
+def _cropped(line: Text, cells: int) -> Text:
+    line.truncate(max(1, cells), overflow="ellipsis")
+    return line
+
+
+def _head(history: History, now: float, cells: int) -> list[Text]:
+    """The lines above the log. Only words that must be read whole are wrapped."""
     status = history.status
     assert status is not None
     title = Text(f"{SYMBOLS[status.state]} {status.state}", style="bold")
@@ -57,9 +62,9 @@ def _head(history: History, now: float) -> list[Text]:
     title.append(_times(history, now), style="not bold")
     lines = [title]
     if status.progress and (status.state.active or status.state != "finished"):
-        lines.append(Text(_progress(history, now)))
+        lines.append(_cropped(Text(_progress(history, now)), cells))
     if facts := _facts(history):
-        lines.append(Text(facts))
+        lines.append(_cropped(Text(facts), cells))
     if status.error:
         lines += error_text(status.error).split("\n")
     elif status.result and status.result.get("summary"):

@@ -75,7 +75,6 @@ class LossChart(Widget):
         plot = Plot(id="curve")
         plot.display = False
         await self.mount(plot)
-        plot.margin_top, plot.margin_bottom, plot.margin_left = 0, 1, 7
         self._plot = plot
         self._draw()
 
@@ -126,6 +125,7 @@ class LossChart(Widget):
         low, high = _limits([value for _, value in finite], least=0.01)
         cell = (high - low) / self.size.height
         plot.set_ylimits(low - cell, high + cell)
+        plot.set_yticks(ticks(low, high, most=self.size.height // 3))
         for part in thinned(segments(loss), self.size.width * _POINTS_PER_CELL):
             steps, values = zip(*part, strict=True)
             if len(part) == 1:
@@ -165,6 +165,21 @@ def _thin(points: list[Point], stretch: int) -> list[Point]:
         ends = {min(group, key=lambda point: point[1]), max(group, key=lambda point: point[1])}
         kept += sorted(ends)
     return kept
+
+
+def ticks(low: float, high: float, *, most: int) -> list[float]:
+    """Round values from `low` to `high`, 1, 2 or 5 times a power of ten apart: at most `most` of
+    them, but two where there is a choice. textual-plot's own share rows in a low window."""
+    power = math.floor(math.log10(high - low)) + 1
+    found: list[float] = []
+    for step in (m * 10.0**p for p in range(power, power - 4, -1) for m in (5, 2, 1)):
+        finer = [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(finer) > most and len(found) >= 2:
+            break
+        found = finer
+        if len(found) > most:
+            break
+    return found
 
 
 def _limits(values: Sequence[float], *, least: float) -> tuple[float, float]:

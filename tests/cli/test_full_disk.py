@@ -42,5 +42,7 @@ def test_a_full_disk_is_one_message_and_earlier_artefacts_stay(tmp_path):
     assert "Traceback" not in (out / "full.txt").read_text()
     states = {run["run"]: run["state"] for run in json.loads((out / "list.json").read_text())}
     assert states[full["run"]] == "failed"
-    before, after = (json.loads((out / f"{name}.json").read_text()) for name in ("before", "after"))
+    before, after = (
+        json.loads((out / f"{name}.json").read_text()) for name in ("before", "after")
+    )
     assert (after["how"], after["run"]) == ("reused", before["run"])

@@ -101,21 +101,25 @@ def test_the_figures_hold_every_measure_of_every_group(evaluation):
     ]
 
 
-@pytest.mark.parametrize("size", [(80, 40), (200, 60)])
-async def test_what_both_wrote_is_shown_as_plain_text(make_app, evaluation, until, text_of, size):
+@pytest.mark.parametrize(("size", "keys"), [((80, 24), "v"), ((80, 50), "v"), ((200, 60), "")])
+async def test_what_both_wrote_is_shown_as_plain_text(
+    make_app, evaluation, until, text_of, size, keys
+):
     app = make_app()
     async with app.run_test(size=size) as pilot:
         await opened(app, pilot, until)
+        await pilot.press(*keys)
         await until(pilot, lambda: "아무 말이나 이어집니다." in text_of(app))
-        assert "✗ 개방성 no level, expected 높음" in text_of(app)
-        assert "✓ 개방성 높음" in text_of(app)
+        await until(pilot, lambda: "## Big5 심리 분석 리포트" in text_of(app))
         base, tuned = (app.screen.query_one(name).region for name in ("#base", "#tuned"))
         if size[0] >= 120:
             assert base.y == tuned.y
         else:
             assert base.x == tuned.x
-        text = str(app.screen.query_one("#tuned-text").render())
-        assert "끝 [b]굵게[/b] 빨강" in text
+        wrote = {name: str(app.screen.query_one(f"#{name}-text").render()) for name in TEXTS}
+        assert "끝 [b]굵게[/b] 빨강" in wrote["tuned"]
+        assert "✓ 개방성 높음" in wrote["tuned"]
+        assert "✗ 개방성 no level, expected 높음" in wrote["base"]
 
 
 async def test_v_changes_the_view_where_there_is_little_room(make_app, evaluation, until, text_of):

@@ -130,7 +130,7 @@ async def test_the_first_column_stays_when_the_table_scrolls(make_app, engine, u
         table = await opened(app, pilot, until)
         await until(pilot, lambda: table.row_count == 1)
         assert "Full report" not in text_of(app)
-        table.scroll_end(animate=False)
+        table.scroll_to(x=table.max_scroll_x, animate=False)
         await until(pilot, lambda: "Full report" in text_of(app))
         assert "Q4_K_M" in text_of(app)
 

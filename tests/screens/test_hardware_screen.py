@@ -46,6 +46,16 @@ async def test_opening_checks_the_machine_in_words_and_symbols(
     assert looks.asked == ["tiny"]
 
 
+async def test_a_wider_window_shows_what_to_do_beside_every_row(make_app, until, text_of, looks):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+        assert "What to do" not in text_of(app)
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: "What to do" in text_of(app))
+        await until(pilot, lambda: ODD.do in text_of(app) and BAD.do in text_of(app))
+
+
 async def test_the_chosen_row_is_explained_in_full(make_app, until, text_of, looks):
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -11,7 +11,7 @@ from textual_plot import PlotWidget
 from haruon_tui.jobs.store import State
 from haruon_tui.screens.history import History
 from haruon_tui.screens.training_figures import best, settings_line, training_figures
-from haruon_tui.screens.widgets.loss_chart import LossChart, _limits, segments, thinned
+from haruon_tui.screens.widgets.loss_chart import LossChart, _limits, segments, thinned, ticks
 from haruon_tui.settings import TrainSettings
 
 BRAILLE = re.compile("[\u2801-\u28ff]")
@@ -175,6 +175,27 @@ def test_gaps_split_a_curve_and_stretch_no_axis():
     assert segments(curve) == [[(1, 2.0)], [(3, 4.0), (4, 5.0)]]
     low, high = _limits([3.0], least=0.01)
     assert low < 3.0 < high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (3.9, 6.6, 2, [4.0, 6.0]),
+        (3.9, 6.6, 5, [4.0, 5.0, 6.0]),
+        (0.71, 0.74, 4, [0.71, 0.72, 0.73, 0.74]),
+        (0.0, 1e9, 4, [0.0, 5e8, 1e9]),
+    ],
+)
+def test_ticks_are_round_and_fit(low, high, most, expected):
+    assert ticks(low, high, most=most) == pytest.approx(expected)
+
+
+def test_a_label_is_short_or_in_powers_of_ten_but_never_cut():
+    from haruon_tui.screens.widgets.plot import Labels
+
+    assert Labels().get_labels_for_ticks([0.5, 1.0]) == ["0.5", "1.0"]
+    assert Labels().get_labels_for_ticks([5e8, 1e9]) == ["5e+08", "1e+09"]
+    assert Labels().get_labels_for_ticks([1e-7, 2e-7]) == ["1e-07", "2e-07"]
 
 
 def test_figures_keep_their_names_from_the_empty_state_on(engine):
