@@ -56,7 +56,7 @@ def run(params: Params, job: JobContext) -> Result:
     outcomes: list[StageOutcome] = []
     for number, name in enumerate(params.stages):
         job.raise_if_stopped()
-        job.progress(number, len(params.stages), phase=name, unit="stages")
+        job.progress(number, len(params.stages), phase=name)
         step = planning.require_ready(planning.plan(workspace, store), name)
         submission = launch.submit(workspace, store, name, step.params, parent=job.id)
         job.log(f"{name}: {submission.how} {submission.run.id}")
@@ -72,7 +72,7 @@ def run(params: Params, job: JobContext) -> Result:
             )
         )
         job.log(f"{name}: {result['summary']}")
-    job.progress(len(params.stages), len(params.stages), phase="done", unit="stages")
+    job.progress(len(params.stages), len(params.stages), phase="done")
     ran = sum(outcome.how != "reused" for outcome in outcomes)
     return Result(
         summary=f"{ran} stages ran, {len(outcomes) - ran} were done already", stages=outcomes
@@ -89,10 +89,11 @@ def _wait(
         if job.stop_requested:
             launch.stop(run, workspace.settings.jobs.grace_seconds)
             job.raise_if_stopped()
-        fraction = status.progress.fraction if status.progress else 0.0
-        if abs(fraction - reported) >= 0.01:
-            reported = fraction
-            job.progress(number + fraction, total, phase=run.stage, unit="stages")
+        now = status.progress
+        if now and abs(now.fraction - reported) >= 0.01:
+            reported = now.fraction
+            phase = f"{run.stage} ({now.phase} {now.fraction:.0%})"
+            job.progress(number + now.fraction, total, phase=phase)
         time.sleep(_POLL_SECONDS)
     if status.state is State.FINISHED and status.result is not None:
         return status.result

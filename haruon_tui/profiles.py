@@ -73,13 +73,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 PROFILES: dict[str, Values] = {
     "tiny": {
         "model": {"base": "tiny"},
-        "dataset": {"golden": False, "compose": 900, "eval_fraction": 0.05},
+        "dataset": {"golden": False, "compose": 800, "eval_fraction": 0.05},
         "train": {
             "recipe": "recommended",
             "rank": 64,
             "alpha": 128,
             "learning_rate": 2e-3,
-            "epochs": 4.0,
+            "epochs": 3.0,
             "batch_size": 8,
             "accumulation": 1,
             "max_length": 512,

@@ -15,10 +15,11 @@ _POLL_SECONDS = 0.1
 _PLAIN_SECONDS = 5.0
 
 
-def follow(run: Run, *, quiet: bool, grace_seconds: float) -> Status:
+def follow(run: Run, *, quiet: bool, grace_seconds: float | None) -> Status:
     """Show a run's progress on stderr until it ends, and return its last state.
 
-    Ctrl+C asks the job to stop at a checkpoint; a second Ctrl+C leaves it running.
+    Ctrl+C asks the job to stop at a checkpoint, a second Ctrl+C leaves it running; without
+    `grace_seconds` the first one does.
     """
     show = _Quiet() if quiet else (_Bar(run) if sys.stderr.isatty() else _Lines(run))
     reader = EventReader(run.log, attempt=run.status().attempt)
@@ -32,6 +33,9 @@ def follow(run: Run, *, quiet: bool, grace_seconds: float) -> Status:
                     return status
                 time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
+        if grace_seconds is None:
+            output.line(f"{run.id} goes on", stderr=True)
+            return run.status()
         output.line(f"stopping {run.id} at a checkpoint; Ctrl+C again leaves it", stderr=True)
         launch.stop(run, grace_seconds)
         return run.status()
@@ -41,7 +45,7 @@ def exit_code(status: Status) -> int:
     """The exit code of a command that waited for this run."""
     if status.state is State.FINISHED:
         return Exit.OK
-    if status.state is State.STOPPED:
+    if status.state is State.STOPPED or status.state.active:
         return Exit.INTERRUPTED
     if status.state is State.FAILED and status.last:
         return int(status.last["exit_code"])
@@ -132,5 +136,9 @@ class _Bar(_Quiet):
 
 
 def _progress_text(event: Event) -> str:
-    share = f"{event['done'] / event['total']:.0%}" if event["total"] else ""
-    return f"{event['phase']} {event['done']:g}/{event['total']:g} {event['unit']} {share}".strip()
+    words = [event["phase"]]
+    if event["unit"]:
+        words.append(f"{event['done']:g}/{event['total']:g} {event['unit']}")
+    if event["total"]:
+        words.append(f"{event['done'] / event['total']:.0%}")
+    return " ".join(words).strip()

@@ -78,9 +78,8 @@ def logs(arguments: argparse.Namespace) -> int:
 
 def attach(arguments: argparse.Namespace) -> int:
     """Follow a run until it ends. Ctrl+C leaves it running."""
-    workspace = Workspace.find(arguments.workspace)
-    run = Store(workspace.runs).get(arguments.run)
-    status = follow(run, quiet=arguments.json, grace_seconds=workspace.settings.jobs.grace_seconds)
+    run = _store(arguments).get(arguments.run)
+    status = follow(run, quiet=arguments.json, grace_seconds=None)
     if arguments.json:
         output.document({**_describe(run), "result": status.result, "error": status.error})
     elif status.result:

@@ -40,6 +40,9 @@ CASES_PER_GROUP = 40
 CORPUS_DOCUMENTS = 4200
 
 _HELD_OUT_SHARE = 20
+_VARIED = 0.1
+"""Share of texts about any noun. With none, a small model loses its thread at an unknown word;
+with many, it takes far longer to learn what a level is."""
 _CASE_SEED = 20_240_607
 _QUOTE = re.compile(r"\[(.+?)\]")
 
@@ -67,9 +70,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Pool:
-    """The answers to one trait's question, by level."""
+    """The answers to one trait's question, by level: on the usual topics, and on any noun."""
 
     known: Mapping[str, tuple[Answer, ...]]
+    varied: Mapping[str, tuple[Answer, ...]]
     held_out: Mapping[str, tuple[Answer, ...]]
 
 
@@ -81,7 +85,7 @@ def compose(count: int, seed: int) -> Composed:
     """
     chooser = random.Random(f"records {seed}")
     records = [
-        _record(f"composed-{seed}-{number:06d}", _answers(combination, chooser))
+        _record(f"composed-{seed}-{number:06d}", _answers(combination, chooser, _VARIED))
         for number, combination in zip(range(count), _balanced(chooser), strict=False)
     ]
     return Composed(records, _cases())
@@ -123,7 +127,7 @@ def base_corpus(seed: int) -> Iterator[str]:
     combinations = _balanced(chooser)
     glossary = _resource("prose")["glossary"]
     for number in range(CORPUS_DOCUMENTS):
-        answers = _answers(next(combinations), chooser)
+        answers = _answers(next(combinations), chooser, _VARIED)
         if number % 4:
             yield _conversation(answers, chooser)
         else:
@@ -139,19 +143,25 @@ def pool(trait: Trait) -> Pool:
     """The pool of one trait."""
     source = _resource(trait.key)
     known: dict[str, tuple[Answer, ...]] = {}
+    varied: dict[str, tuple[Answer, ...]] = {}
+    nouns = _resource("nouns")["nouns"]
+    frames = [frame.format(noun=noun) for frame in source["topics_with_noun"] for noun in nouns]
     held_out: dict[str, tuple[Answer, ...]] = {}
     for level in LEVELS:
         entry = source["levels"][level]
         tendencies = entry["tendencies"]
         # A way of speaking always goes with the same tendency, so that a report follows from
         # its answers.
-        known[level] = tuple(
-            _answer(way.format(topic=topic), level, tendencies[number % len(tendencies)])
-            for number, way in enumerate(entry["answers"])
-            for topic in source["topics"]
+        known[level], varied[level] = (
+            tuple(
+                _answer(way.format(topic=topic), level, tendencies[number % len(tendencies)])
+                for number, way in enumerate(entry["answers"])
+                for topic in topics
+            )
+            for topics in (source["topics"], frames)
         )
         held_out[level] = tuple(_answer(text, level, tendencies[0]) for text in entry["held_out"])
-    return Pool(known, held_out)
+    return Pool(known, varied, held_out)
 
 
 def _answer(marked: str, level: str, tendency: str) -> Answer:
@@ -170,9 +180,13 @@ def _balanced(chooser: random.Random) -> Iterator[Combination]:
             yield from block
 
 
-def _answers(combination: Combination, chooser: random.Random) -> dict[str, Answer]:
+def _answers(combination: Combination, chooser: random.Random, varied: float) -> dict[str, Answer]:
+    """An answer per trait, with the probability `varied` all of them on any noun."""
+    on_any_noun = chooser.random() < varied
     return {
-        trait.key: chooser.choice(pool(trait).known[level])
+        trait.key: chooser.choice(
+            (pool(trait).varied if on_any_noun else pool(trait).known)[level]
+        )
         for trait, level in zip(TRAITS, combination, strict=True)
     }
 
@@ -194,7 +208,7 @@ def _cases() -> list[dict[str, Any]]:
         combination = tuple(chooser.choice(LEVELS) for _ in TRAITS)
         while not is_held_out(combination):
             combination = tuple(chooser.choice(LEVELS) for _ in TRAITS)
-        answers = _answers(combination, chooser)
+        answers = _answers(combination, chooser, 0.0)
         cases.append(_case(f"combination-{number:03d}", HELD_OUT_COMBINATIONS, answers))
     for number, combination in zip(range(CASES_PER_GROUP), _balanced(chooser), strict=False):
         answers = {

@@ -44,7 +44,7 @@ _RECORDED_VERSIONS = (
 _POLL_SECONDS = 0.05
 
 _children: list[subprocess.Popen[bytes]] = []
-"""Children of this process, kept so that Python reaps them when they end."""
+"""Children of this process; starting the next one reaps those that have ended."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def _spawn(run: Run, workspace: Workspace) -> None:
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
+    _children[:] = [known for known in _children if known.poll() is None]
     _children.append(child)
     write_text(run.folder / PROCESS_FILE, Identity.of(child.pid, attempt).model_dump_json())
 

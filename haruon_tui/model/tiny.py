@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from haruon_tui import artifacts
 from haruon_tui.dataset import composer
@@ -52,7 +52,7 @@ class Recipe:
     key_value_heads: int = 2
     context: int = 2048
     steps: int = 300
-    batch_tokens: int = 2560
+    batch_tokens: int = 2048
     learning_rate: float = 2e-3
     warmup_steps: int = 20
     weight_decay: float = 0.01
@@ -250,6 +250,7 @@ def _batches(
         torch.tensor([*ids[: recipe.context - 1], end])
         for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     ]
+    answer = torch.tensor(tokenizer(f"{TURN_START}assistant\n")["input_ids"])
     chooser = random.Random(recipe.seed)
     while True:
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]) + chooser.random() * 16)
@@ -261,7 +262,24 @@ def _batches(
         chooser.shuffle(groups)
         for group in groups:
             inputs = pad_sequence(group, batch_first=True, padding_value=end)
-            labels = pad_sequence(group, batch_first=True, padding_value=_IGNORED)
+            labels = pad_sequence(
+                [_labels(row, answer) for row in group],
+                batch_first=True,
+                padding_value=_IGNORED,
+            )
             # Every new shape costs oneDNN a new kernel, in time and in memory.
             room = (0, -inputs.size(1) % _LENGTH_STEP)
             yield pad(inputs, room, value=end), pad(labels, room, value=_IGNORED)
+
+
+def _labels(row: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+    """All of a plain text; of a conversation, what follows `answer`, which opens that turn.
+
+    The user's words are drawn at random: learning them takes steps and teaches nothing.
+    """
+    starts = (row.unfold(0, len(answer), 1) == answer).all(1).nonzero()
+    if not len(starts):
+        return row
+    labels = row.clone()
+    labels[: int(starts[0]) + len(answer)] = _IGNORED
+    return labels

@@ -33,6 +33,10 @@ def base_model(folder: Path, wanted: TrainSettings) -> PreTrainedModel:
     elif wanted.method == "qlora":
         options["quantization_config"] = _four_bits(wanted)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **options)
+    for module in model.modules():
+        # Once evaluated on a CPU, bitsandbytes repacks 4-bit weights and cannot train them again.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return model
 
 
@@ -83,7 +87,7 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
         warmup_steps=wanted.warmup,
         weight_decay=wanted.weight_decay,
         max_grad_norm=wanted.max_grad_norm,
-        gradient_checkpointing=wanted.gradient_checkpointing,
+        activation_checkpointing=wanted.gradient_checkpointing,
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         use_cpu=where == "cpu",

@@ -88,7 +88,8 @@ def _progress(history: History, now: float) -> str:
     words = [f"{progress_bar(progress.fraction)} {progress.fraction:4.0%}"]
     if progress.phase:
         words.append(one_line(progress.phase))
-    words.append(f"{progress.done:g}/{progress.total:g} {one_line(progress.unit)}".rstrip())
+    if progress.unit:
+        words.append(f"{progress.done:g}/{progress.total:g} {one_line(progress.unit)}")
     left = history.remaining(now)
     if left is not None:
         words.append(f"{duration(left)} left")

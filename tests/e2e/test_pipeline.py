@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from terminal import HARUON
 
 from haruon_tui.stage import PIPELINE
+from tests.e2e.terminal import HARUON
 
 
 def haruon(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

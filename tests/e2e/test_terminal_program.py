@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from terminal import HARUON, Terminal
 
 from haruon_tui import planning
 from haruon_tui.jobs import launch
@@ -19,6 +18,7 @@ from haruon_tui.jobs.curve import Curves
 from haruon_tui.jobs.events import EventReader
 from haruon_tui.jobs.store import Run, State, Store
 from haruon_tui.workspace import Workspace
+from tests.e2e.terminal import HARUON, Terminal
 
 STAGES = ("Hardware", "Dataset", "Model", "Train", "Evaluate", "GGUF", "Chat", "Jobs")
 
@@ -64,13 +64,30 @@ def test_every_stage_is_on_the_first_screen_with_its_key(workspace, columns, lin
         tui.until("Help")
 
 
-def test_a_dataset_is_built_with_one_key_and_the_bar_says_done(quick_workspace):
+def test_a_dataset_is_built_with_one_key_and_a_signal_says_that_it_is_done(quick_workspace):
     with Terminal(folder=quick_workspace.folder) as tui:
-        tui.until("not start")
+        tui.until("to do")
         tui.press("2")
-        tui.until("press r")
+        tui.until("(build and validate")
         tui.press("r")
         tui.until(lambda text: "✓ done" in text, seconds=60)
+        tui.until(lambda _: b"\x1b]9;" in tui.raw and b"\x07" in tui.raw)
+
+
+def test_two_programs_on_one_workspace_see_the_same_job_and_start_it_once(quick_workspace):
+    with (
+        Terminal(folder=quick_workspace.folder) as first,
+        Terminal(folder=quick_workspace.folder) as second,
+    ):
+        for tui in (first, second):
+            tui.until("to do")
+            tui.press("2")
+            tui.until("(build and validate")
+        first.press("r")
+        second.press("r")
+        for tui in (first, second):
+            tui.until(lambda text: "✓ done" in text, seconds=60)
+    assert len(list(Store(quick_workspace.runs).of_stage("dataset"))) == 1
 
 
 def test_a_killed_program_costs_no_job_and_no_point_of_the_curve(quick_workspace):
@@ -78,7 +95,7 @@ def test_a_killed_program_costs_no_job_and_no_point_of_the_curve(quick_workspace
     with Terminal(folder=quick_workspace.folder) as tui:
         tui.until("✓")
         tui.press("4")
-        tui.until("press r")
+        tui.until("(fine-tune")
         tui.press("r")
         wait_for(lambda: (run := newest(store, "train")) and len(steps_of(run)) > 3)
         train = newest(store, "train")

@@ -93,7 +93,7 @@ def small_settings(**changed: Any) -> TrainSettings:
         "rank": 4,
         "alpha": 8,
         "dropout": 0.1,
-        "learning_rate": 5e-3,
+        "learning_rate": 2e-2,
         "epochs": 1.0,
         "batch_size": 2,
         "accumulation": 2,

@@ -148,7 +148,7 @@ def test_a_stop_in_the_last_evaluation_still_ends_in_the_same_adapter(
 def test_a_checkpoint_cut_short_is_passed_over(training: Any, finished: Any) -> None:
     with pytest.raises(Stopped):
         training.run(stopping(4))
-    newest = training.folder / "scratch" / "checkpoints" / "checkpoint-4"
+    newest = training.folder / "scratch" / "checkpoints" / "checkpoint-5"
     (newest / MARKER).unlink()
     (newest / "adapter_model.safetensors").write_bytes(b"half a file")
     training.run()
@@ -224,6 +224,14 @@ def test_a_full_fine_tune_leaves_a_whole_model(training: Any, precision: str) ->
     assert result.trainable_parameters == result.parameters
     assert result.precision == precision
     assert training.curve("loss")[6] < training.curve("loss")[1]
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory_and_time(training: Any) -> None:
+    training.run(gradient_checkpointing=True, dropout=0.0)
+    checkpointed = training.curve("loss")
+    plain = type(training)(training.folder.with_name("plain"), training.base, training.files)
+    plain.run(dropout=0.0)
+    assert checkpointed == pytest.approx(plain.curve("loss"), rel=1e-4)
 
 
 def test_qlora_trains_an_adapter_on_a_base_in_four_bits(training: Any) -> None:
