@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from haruon_tui.app import HaruonApp
-
 from haruon_tui.workspace import Workspace
 
 _INTERVAL = 0.02

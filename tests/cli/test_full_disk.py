@@ -9,14 +9,15 @@ import sys
 
 import pytest
 
-SCRIPT = """
+SCRIPT = r"""
 set -e
 mount -t tmpfs -o size=6m tmpfs {folder}
 cd {folder}
 {python} -m haruon_tui init >/dev/null
 {python} -m haruon_tui data build --set dataset.compose=20 --json >{out}/before.json
 set +e
-{python} -m haruon_tui data build --set dataset.compose=20000 --json >{out}/full.json 2>{out}/full.txt
+{python} -m haruon_tui data build --set dataset.compose=20000 --json \
+  >{out}/full.json 2>{out}/full.txt
 echo $? >{out}/code
 {python} -m haruon_tui jobs list --json >{out}/list.json
 {python} -m haruon_tui data build --set dataset.compose=20 --json >{out}/after.json

@@ -26,17 +26,17 @@ def quick_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick_workspace(workspace: Workspace, quick_base: Path) -> Workspace:
-    """Trains about a hundred steps with checkpoints every ten."""
+    """Trains about fifty steps with checkpoints every ten."""
     workspace.file.write_text(
         f"""profile = "tiny"
 [model]
 base = "{quick_base}"
 [dataset]
-compose = 120
+compose = 100
 [train]
 rank = 8
 alpha = 16
-epochs = 8
+epochs = 4
 eval_every = 10
 log_every = 1
 """

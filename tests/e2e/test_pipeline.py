@@ -107,7 +107,7 @@ def test_a_changed_training_parameter_reruns_training_and_what_follows_and_nothi
     folder = quick_workspace.folder
     file = quick_workspace.file
     file.write_text(
-        file.read_text().replace("epochs = 8", "epochs = 0.5")
+        file.read_text().replace("epochs = 4", "epochs = 0.5")
         + "[evaluate]\nlimit = 1\nmax_new_tokens = 16\n"
         + "[gguf]\nprompt_tokens = 16\ngenerate_tokens = 8\nrepeats = 1\n"
         + "[chat]\nmax_tokens = 16\n"
