@@ -125,7 +125,6 @@ def stage_title(stage: str) -> str:
     """The stage's title in words; its name until the engine is loaded."""
     import sys
 
-    loaded = sys.modules.get("haruon_tui.stage")
-    if loaded is None:
-        return stage.capitalize()
-    return str(loaded.STAGES[stage].title)
+    # Another thread may be in the middle of importing it: then it is there without its names.
+    stages = getattr(sys.modules.get("haruon_tui.stage"), "STAGES", None)
+    return str(stages[stage].title) if stages else stage.capitalize()

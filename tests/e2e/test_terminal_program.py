@@ -64,6 +64,14 @@ def test_every_stage_is_on_the_first_screen_with_its_key(workspace, columns, lin
         tui.until("Help")
 
 
+@pytest.mark.parametrize("key", "12345679")
+def test_a_key_pressed_before_the_engine_is_loaded_does_no_harm(workspace, key):
+    with Terminal(folder=workspace.folder) as tui:
+        tui.until("Hardware")
+        tui.press(key)
+        tui.until("to do")
+
+
 def test_a_dataset_is_built_with_one_key_and_a_signal_says_that_it_is_done(quick_workspace):
     with Terminal(folder=quick_workspace.folder) as tui:
         tui.until("to do")
