@@ -106,7 +106,7 @@ _ALL = (
         "Compare the quantizations",
         "haruon_tui.gguf.compare_stage",
         "quiet",
-        ("convert", "quantize"),
+        ("dataset", "convert", "quantize"),
     ),
     Stage(
         "chat",

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "images"
 
 async def main(workspace: Path) -> None:
     FOLDER.mkdir(exist_ok=True)
-    app = HaruonApp(Workspace.find(workspace), read_only=True)
+    app = HaruonApp(Workspace.find(workspace))
     async with app.run_test(size=(130, 38)) as pilot:
         await pilot.pause(3.0)
         for key, name in PICTURES.items():

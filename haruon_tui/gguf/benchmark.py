@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def measure(
     generate_tokens: int,
     repeats: int,
     report_tokens: int,
+    answers: Mapping[str, str] = probes.ANSWERS,
     progress: Callable[[float, str], None] = lambda share, phase: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Row:
@@ -40,7 +41,7 @@ def measure(
     `generate` hold tokens per second as llama-bench defines pp and tg: `prompt_tokens` random
     tokens read in batches of 2048, `generate_tokens` random tokens decoded one at a time, each
     from an empty context, once for warming up (tg: one token) and then `repeats` times; the mean
-    of the runs' speeds and their sample standard deviation. The report is at most
+    of the runs' speeds and their sample standard deviation. The report on `answers` is at most
     `report_tokens` of the likeliest tokens; `stops` says whether the model ended it by itself.
 
     A crash or an error becomes `error`, beside what had been measured before. Raises Stopped.
@@ -67,6 +68,7 @@ def measure(
                 "generate_tokens": generate_tokens,
                 "repeats": repeats,
                 "report_tokens": report_tokens,
+                "answers": dict(answers),
             },
             on_event=on_event,
             stop_requested=stop_requested,
@@ -82,7 +84,7 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
     """The process's side: emits each figure as soon as it is known."""
     from haruon_tui.gguf.native import Model, usable_cores
 
-    messages = persona.prompt_messages(probes.ANSWERS)
+    messages = persona.prompt_messages(arguments["answers"])
     longest_prompt = _TEMPLATE_ROOM + sum(len(m["content"].encode()) for m in messages)
     context = max(
         arguments["prompt_tokens"] + arguments["generate_tokens"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from haruon_tui import artifacts, stage
 from haruon_tui.errors import StageError
+from haruon_tui.gguf import probes
 from haruon_tui.gguf.benchmark import Row, measure
 from haruon_tui.gguf.convert_stage import F16_FILE
 from haruon_tui.gguf.quantize_stage import file_name
@@ -28,6 +30,8 @@ _BUSY_PERCENT = 20.0
 class Params(stage.Params):
     files: list[stage.InputPath] = Field(min_length=1)
     """The first is what the others are compared with."""
+    cases: stage.InputPath | None = None
+    """Evaluation cases: each file writes the report on the first. None takes fixed answers."""
     prompt_tokens: int
     generate_tokens: int
     repeats: int
@@ -47,6 +51,7 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
                 for file_type in dict.fromkeys(settings.gguf.quantize)
             ),
         ],
+        cases=inputs.artifact("dataset", "cases.jsonl"),
         prompt_tokens=settings.gguf.prompt_tokens,
         generate_tokens=settings.gguf.generate_tokens,
         repeats=settings.gguf.repeats,
@@ -71,7 +76,7 @@ def run(params: Params, job: JobContext) -> Result:
         artifacts.write_json(
             temporary,
             {
-                **params.model_dump(exclude={"files"}),
+                **params.model_dump(exclude={"files", "cases"}),
                 "llama_cpp_python": version("llama-cpp-python"),
                 "rows": rows,
             },
@@ -96,7 +101,8 @@ def _measured(path: Path, index: int, params: Params, job: JobContext) -> Row:
         job.log(f"{name}: something else uses {busy:.0f} % of the CPU; speeds are low", "warning")
     row = measure(
         path,
-        **params.model_dump(exclude={"files"}),
+        **params.model_dump(exclude={"files", "cases"}),
+        answers=_answers(params.cases),
         progress=lambda share, phase: job.progress(
             index + share, total, phase=f"{name}: {phase}", unit="files"
         ),
@@ -107,6 +113,13 @@ def _measured(path: Path, index: int, params: Params, job: JobContext) -> Row:
     if "error" not in row:
         artifacts.write_json(_row_file(path, job), {"of": _stamp(path), "row": row})
     return row
+
+
+def _answers(cases: Path | None) -> Mapping[str, str]:
+    from haruon_tui.dataset.golden import load_cases
+
+    found = load_cases(cases) if cases else []
+    return found[0]["answers"] if found else probes.ANSWERS
 
 
 def _complete(report: str) -> bool:

@@ -175,5 +175,6 @@ def test_the_settings_say_what_is_measured() -> None:
         Path("/runs/convert/model.F16.gguf"),
         Path("/runs/quantize/model.Q8_0.gguf"),
     ]
+    assert made.cases == Path("/runs/dataset/cases.jsonl")
     assert (made.prompt_tokens, made.generate_tokens, made.repeats) == (512, 128, 2)
     assert made.report_tokens == settings.evaluate.max_new_tokens
