@@ -63,4 +63,6 @@ def _row(key: str, title: str, check: Check) -> Row:
         return check()
     except Exception as error:  # noqa: BLE001 - one odd machine must not hide all other rows
         found = f"unknown: {type(error).__name__}: {error}"
-        return Row(key, title, found, "", "warning", "haruon doctor --debug shows where it failed")
+        return Row(
+            key, title, found, "", "warning", "the check itself failed; the other rows hold"
+        )

@@ -90,7 +90,7 @@ def run(params: Params, job: JobContext) -> Result:
         raise StageError(
             "there is no example to learn from",
             where=str(params.train_file),
-            do="haruon data stats shows what the dataset holds",
+            do="raise dataset.compose or name files in dataset.files, then haruon data build",
         )
     checkpoints = Checkpoints(job.scratch / "checkpoints")
     for step in checkpoints.remove_incomplete():
