@@ -28,7 +28,8 @@ CURVE = [point(step, loss=6.0 / step, tokens_per_second=1234.5) for step in rang
 def settings() -> TrainSettings:
     from haruon_tui.profiles import values
 
-    return TrainSettings(**values("tiny", "recommended")["train"])
+    own = {"epochs": 4.0, "rank": 64, "learning_rate": 2e-3, "batch_size": 8}
+    return TrainSettings(**values("tiny", "recommended")["train"] | own)
 
 
 async def drawn(pilot, app, until):
