@@ -129,6 +129,8 @@ class HardwareScreen(StageScreen):
     @on(Checked)
     async def _show_rows(self, message: Checked) -> None:
         self._checking = False
+        if not all(body.is_attached for body in self.query("#body")):
+            return  # the program is quitting
         if message.problem:
             self.query_one("#checked", Static).update(f"✗ {plain(message.problem)}")
             return

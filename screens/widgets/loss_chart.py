@@ -70,6 +70,8 @@ class LossChart(Widget):
 
     @on(Loaded)
     async def _loaded(self) -> None:
+        if not self.is_attached:
+            return  # the program is quitting
         from haruon_tui.screens.widgets.plot import Plot
 
         plot = Plot(id="curve")
