@@ -46,6 +46,7 @@ def test_the_tuned_model_writes_reports_and_the_base_does_not(demo):
     figures = document(demo, "evaluate")["result"]
     base, tuned = figures["base"]["groups"], figures["tuned"]["groups"]
     assert base["all"]["complete"]["rate"] < 0.10
+    assert tuned["all"]["complete"]["rate"] >= 0.95
     assert tuned["held-out combinations"]["complete"]["rate"] >= 0.95
     assert tuned["held-out combinations"]["levels_exact"]["rate"] >= 0.85
     assert tuned["held-out combinations"]["cases"] >= 20
