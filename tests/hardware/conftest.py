@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from haruon_tui.hardware import gpus
+from haruon_tui.hardware import nvml
 
 Recorder = Callable[[str], None]
 
@@ -17,8 +17,8 @@ Recorder = Callable[[str], None]
 @pytest.fixture
 def no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where NVML cannot load."""
-    monkeypatch.setattr(gpus._nvml, "_tried", True)
-    monkeypatch.setattr(gpus._nvml, "_library", None)
+    monkeypatch.setattr(nvml.LIBRARY, "_tried", True)
+    monkeypatch.setattr(nvml.LIBRARY, "_library", None)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from haruon_tui.hardware import gpus
-from haruon_tui.hardware.gpus import Gpu, Reading, read_gpus
+from haruon_tui.hardware import nvidia_smi as smi
+from haruon_tui.hardware import nvml
+from haruon_tui.hardware.gpus import Gpu, GpuProcess, Reading, read_gpus, read_processes
 
 MIB = 1 << 20
 
@@ -19,8 +20,17 @@ def test_gputil_reads_a_recorded_nvidia_smi_and_leaves_n_a_open(nvidia_smi: Any)
     nvidia_smi(TWO_GPUS)
     assert read_gpus() == Reading(
         [
-            Gpu(0, "NVIDIA RTX 4090", 24564 * MIB, 23800 * MIB, 97.0, "550.54"),
-            Gpu(1, "NVIDIA GB10", None, None, None, "550.54"),
+            Gpu(
+                0,
+                "NVIDIA RTX 4090",
+                24564 * MIB,
+                23800 * MIB,
+                97.0,
+                "550.54",
+                "GPU-a",
+                temperature=71.0,
+            ),
+            Gpu(1, "NVIDIA GB10", driver="550.54", uuid="GPU-b", temperature=40.0),
         ]
     )
 
@@ -48,7 +58,7 @@ def test_garbage_from_nvidia_smi_is_a_problem_and_no_crash(
 def test_a_hanging_nvidia_smi_is_given_up_and_ended(
     nvidia_smi: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpus, "NVIDIA_SMI_SECONDS", 0.2)
+    monkeypatch.setattr(smi, "SECONDS", 0.2)
     nvidia_smi("exec sleep 30")
     started = time.monotonic()
     assert "did not answer" in (read_gpus().problem or "")
@@ -90,8 +100,8 @@ class Library:
 
 
 def use(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus._nvml, "_tried", True)
-    monkeypatch.setattr(gpus._nvml, "_library", library)
+    monkeypatch.setattr(nvml.LIBRARY, "_tried", True)
+    monkeypatch.setattr(nvml.LIBRARY, "_library", library)
 
 
 def test_nvml_is_asked_first_and_may_lack_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +118,42 @@ def test_a_driver_that_fails_later_is_a_problem_and_no_crash(
 
     use(Lost(), monkeypatch)
     assert read_gpus() == Reading(problem="NVML: GPU is lost")
+
+
+ANSWERS = f"""
+case "$1" in
+*compute_cap*)
+    echo "0, 312.5, 450.00, 2520, 10501, 8.9, 0x0000000000000004"
+    echo "1, [N/A], [N/A], [N/A], [N/A], [N/A], [N/A]" ;;
+*compute-apps*)
+    echo "GPU-a, 1, 23000, /usr/bin/python, -m train"
+    echo "GPU-a, 4000000, [N/A], /opt/other" ;;
+*) {TWO_GPUS} ;;
+esac
+"""
+
+
+def test_details_and_holders_of_memory_come_from_nvidia_smi(nvidia_smi: Any) -> None:
+    nvidia_smi(ANSWERS)
+    first, second = read_gpus(detail=True).gpus
+    assert (first.power, first.power_limit, first.clock, first.memory_clock) == (
+        312.5,
+        450.0,
+        2520.0,
+        10501.0,
+    )
+    assert first.compute_capability == (8, 9)
+    assert first.throttle == ("power cap",)
+    assert (second.power, second.compute_capability, second.throttle) == (None, None, None)
+    holders = read_processes([first, second]) or []
+    assert [(held.gpu_index, held.pid, held.memory) for held in holders] == [
+        (0, 1, 23000 * MIB),
+        (0, 4000000, None),
+    ]
+    assert holders[0].user  # pid 1 is on every machine
+    assert holders[1] == GpuProcess(0, 4000000, None, None, "other")
+
+
+def test_holders_are_unknown_when_nvidia_smi_does_not_tell(nvidia_smi: Any) -> None:
+    nvidia_smi(f'case "$1" in *compute-apps*) exit 6 ;; *) {TWO_GPUS} ;; esac')
+    assert read_processes(read_gpus().gpus) is None
