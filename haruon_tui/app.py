@@ -13,6 +13,7 @@ from textual.app import App
 
 from haruon_tui.screens import themes
 from haruon_tui.screens.actions import MODES, bindings
+from haruon_tui.screens.load import LoadSampled
 from haruon_tui.screens.plain_text import plain
 from haruon_tui.screens.session import Notice, OverviewReady, RunNews, Session
 from haruon_tui.screens.session_screen import SessionScreen
@@ -105,6 +106,13 @@ class HaruonApp(App[None]):
         if ended:
             self._announce(history)
 
+    @on(LoadSampled)
+    def _load_sampled(self, message: LoadSampled) -> None:
+        self.session.load.take(message)
+        for screen in self.screen_stack:
+            if screen.is_mounted and (hear := getattr(screen, "load_sampled", None)):
+                hear()
+
     @on(Notice)
     def _notice(self, message: Notice) -> None:
         self.notify(plain(message.text), severity=message.severity, markup=False)
@@ -135,6 +143,11 @@ class HaruonApp(App[None]):
 
     def action_run_pipeline(self) -> None:
         self.session.submit_pipeline()
+
+    def action_load(self) -> None:
+        from haruon_tui.screens.monitor import MonitorScreen
+
+        self.push_screen(MonitorScreen(self.session))
 
     def action_next_theme(self) -> None:
         self.theme = themes.after(self.theme)

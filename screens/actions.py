@@ -145,6 +145,7 @@ ACTIONS: tuple[Action, ...] = (
         for mode in MODES
     ),
     Action("everywhere", "R", "run_pipeline", "Run every stage that is not done", "Run all"),
+    Action("everywhere", "m", "load", "Monitor the machine and the jobs", "Load"),
     Action("everywhere", "t", "next_theme", "Change the theme: dark, light, high contrast"),
     Action("everywhere", "question_mark", "help", "Show the keys", "Help", "?"),
     Action("everywhere", "q", "quit", "Quit; jobs go on", "Quit"),
@@ -156,7 +157,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "f", "run_again", "Run the stage again though it is done"),
     Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
-    Action("hardware", "c", "check", "Check the machine again", "Check again"),
+    Action("hardware", "c", "check", "Check the machine again", "Check"),
     Action("dataset", "v", "change_view", "Change between checks and examples", "View"),
     Action("dataset", "n", "next_page", "Next 200 examples", "Next"),
     Action("dataset", "b", "previous_page", "200 examples back"),

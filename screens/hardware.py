@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,20 +22,17 @@ from haruon_tui.screens.widgets.stage_bar import WIDE
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
-    from haruon_tui.hardware.monitor import Monitor, Sample
     from haruon_tui.hardware.row import Row
     from haruon_tui.screens.session import Session
 
 MARKS = {"ok": "✓ ok", "warning": "! warning", "fails": "✗ fails", "not applicable": "– n/a"}
 _COLUMNS = ("Verdict", "Check", "Found", "Needed", "What to do")
-_SECONDS_BETWEEN_SAMPLES = 2.0
-_TOLERANCE = 0.5
 
 
 class HardwareScreen(StageScreen):
     """The checks are made anew whenever the screen is opened, for this terminal; the stage's job
-    makes them for the record. Both checks and samples are taken in threads of their own, which
-    never hold up quitting."""
+    makes them for the record. They are made in a thread of their own, which never holds up
+    quitting."""
 
     CSS_PATH = stylesheet("hardware")
     BINDINGS = bindings("hardware", "stage", "job")
@@ -52,21 +48,11 @@ class HardwareScreen(StageScreen):
             self.rows = rows or []
             self.problem = problem
 
-    class Sampled(Message):
-        """The load was read."""
-
-        def __init__(self, sample: Sample) -> None:
-            super().__init__()
-            self.sample = sample
-
     def __init__(self, mode: Mode, session: Session) -> None:
         super().__init__(mode, session)
         self._rows: list[Row] = []
         self._profile = ""  # that the rows are for
         self._opened = self._checking = False
-        self._monitor: Monitor | None = None
-        self._sampling = False
-        self._sampled = 0.0
         self._table: Any = None
 
     def compose_body(self) -> ComposeResult:
@@ -81,12 +67,9 @@ class HardwareScreen(StageScreen):
             self._opened = True
             self._check()
 
-    def tick(self) -> None:
-        super().tick()
-        due = self._sampled + _SECONDS_BETWEEN_SAMPLES - _TOLERANCE
-        if not self._sampling and time.monotonic() > due:
-            self._sampling, self._sampled = True, time.monotonic()
-            threading.Thread(target=self._sample, name="monitor", daemon=True).start()
+    def load_sampled(self) -> None:
+        super().load_sampled()
+        self.query_one(MonitorStrip).show(list(self.session.load.samples))
 
     def action_check(self) -> None:
         self._check()
@@ -105,13 +88,6 @@ class HardwareScreen(StageScreen):
         else:
             self.post_message(self.Checked(profile, rows))
 
-    def _sample(self) -> None:
-        from haruon_tui.hardware.monitor import Monitor
-
-        if self._monitor is None:
-            self._monitor = Monitor()
-        self.post_message(self.Sampled(self._monitor.sample()))
-
     # On it
 
     def _check(self) -> None:
@@ -120,11 +96,6 @@ class HardwareScreen(StageScreen):
         self._checking = True
         self.query_one("#checked", Static).update("Checking this machine …")
         threading.Thread(target=self._look, name="check", daemon=True).start()
-
-    @on(Sampled)
-    def _show_sample(self, message: Sampled) -> None:
-        self._sampling = False
-        self.query_one(MonitorStrip).show(message.sample)
 
     @on(Checked)
     async def _show_rows(self, message: Checked) -> None:

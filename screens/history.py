@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from haruon_tui.jobs.store import Run, Status
 
 MAX_LINES = 2000
+MAX_SAMPLES = 1800
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class History:
         """How many metric events there were."""
         self.resources: dict[str, Any] = {}
         """The newest resource sample."""
+        self.memory: deque[tuple[float, float | None]] = deque(maxlen=MAX_SAMPLES)
+        """Time and resident bytes, oldest first."""
         self.checkpoints: list[int] = []
         """The steps at which one was saved, over all attempts."""
         self.output: list[str] = []
@@ -83,6 +86,7 @@ class History:
                 self._measure(event)
             case "resource":
                 self.resources = event
+                self.memory.append((event["t"], float(event.get("rss_bytes", 0))))
             case "checkpoint":
                 if event["step"] not in self.checkpoints:
                     self.checkpoints.append(event["step"])

@@ -16,6 +16,7 @@ from textual.message import Message
 
 from haruon_tui.screens.engine import Engine, Listener, Overview, parts
 from haruon_tui.screens.history import History
+from haruon_tui.screens.load import LoadWatch
 
 if TYPE_CHECKING:
     from haruon_tui.jobs.events import Event
@@ -97,6 +98,7 @@ class Session:
         self.results: dict[str, dict[str, Any]] = {}
         """By stage, the result that holds under today's settings."""
         self.histories: dict[str, History] = {}
+        self.load = LoadWatch(post)
         self._post = post
         self._open = open_engine or (lambda listener: Engine(workspace, listener))
         self._engine: Engine | None = None
@@ -144,6 +146,7 @@ class Session:
     def start(self) -> None:
         """Open the engine and look at the workspace."""
         threading.Thread(target=self._serve, name="engine", daemon=True).start()
+        self.load.start()
         self.refresh()
 
     def refresh(self) -> None:
@@ -204,6 +207,7 @@ class Session:
     def close(self) -> None:
         """Stop following; jobs go on."""
         self._closed = True
+        self.load.close()
         if self._engine:
             self._engine.close()
 

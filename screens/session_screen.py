@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 class SessionScreen(Screen[None]):
     """A mode. While it is on top it hears `overview_changed`, `run_changed` and, every second,
-    `tick`; when it comes back on top it hears `overview_changed`."""
+    `tick`; when it comes back on top it hears `overview_changed`. It hears `load_sampled` for
+    every sample of the machine's load."""
 
     def __init__(self, mode: Mode, session: Session) -> None:
         super().__init__()
@@ -51,6 +52,10 @@ class SessionScreen(Screen[None]):
         """A run has news."""
         self.query_one(StageBar).refresh()
         self.refresh_bindings()
+
+    def load_sampled(self) -> None:
+        """There is a newer sample of the machine's load."""
+        self.query_one(TopLine).refresh()
 
     def tick(self) -> None:
         """A second has passed."""

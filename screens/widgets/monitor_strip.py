@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widgets import Static
 
@@ -31,11 +31,11 @@ class MonitorStrip(Static):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
-        self._samples: deque[Sample] = deque(maxlen=_KEPT)
+        self._samples: list[Sample] = []
 
-    def show(self, sample: Sample) -> None:
-        """Take in the newest sample."""
-        self._samples.append(sample)
+    def show(self, samples: list[Sample]) -> None:
+        """Show these samples, oldest first."""
+        self._samples = samples[-_KEPT:]
         self._draw()
 
     def on_resize(self) -> None:
@@ -43,8 +43,8 @@ class MonitorStrip(Static):
 
     def _draw(self) -> None:
         if self._samples and self.size.width:
-            rows = monitor_rows(list(self._samples), max(8, self.size.width // 4))
-            self.update(_lines(rows))
+            rows = monitor_rows(self._samples, max(8, self.size.width // 4))
+            self.update(lines(rows))
 
 
 def monitor_rows(samples: list[Sample], cells: int) -> list[Row]:
@@ -54,7 +54,7 @@ def monitor_rows(samples: list[Sample], cells: int) -> list[Row]:
         (
             "CPU",
             now.cpu_percent,
-            _percent(now.cpu_percent),
+            percent(now.cpu_percent),
             sparkline((sample.cpu_percent for sample in samples[-cells:]), cells),
         )
     ]
@@ -63,9 +63,9 @@ def monitor_rows(samples: list[Sample], cells: int) -> list[Row]:
     rows.append(
         (
             "RAM",
-            _share(now.memory_used, now.memory_total),
-            _of(now.memory_used, now.memory_total),
-            sparkline((_share(s.memory_used, s.memory_total) for s in samples[-cells:]), cells),
+            share(now.memory_used, now.memory_total),
+            used_of(now.memory_used, now.memory_total),
+            sparkline((share(s.memory_used, s.memory_total) for s in samples[-cells:]), cells),
         )
     )
     rows += [_gpu(gpu, samples[-cells:], cells) for gpu in now.gpus]
@@ -92,34 +92,44 @@ def _gpu(gpu: Gpu, samples: list[Sample], cells: int) -> Row:
         next((other.utilisation for other in sample.gpus if other.index == gpu.index), None)
         for sample in samples
     ]
-    memory = _of(gpu.memory_used, gpu.memory_total)
-    words = f"{_percent(gpu.utilisation)}  {memory}  {one_line(gpu.name)}"
+    memory = used_of(gpu.memory_used, gpu.memory_total)
+    words = f"{percent(gpu.utilisation)}  {memory}  {one_line(gpu.name)}"
     return f"GPU{gpu.index}", gpu.utilisation, words, sparkline(past, cells)
 
 
-def _lines(rows: list[Row]) -> Content:
+def lines(rows: list[Row]) -> Content:
+    """One line per row: name, meter, words, picture; the pictures stand below each other."""
     spans: list[tuple[str, str]] = []
-    for name, load, words, picture in rows:
-        meter = "" if load is None else f"{progress_bar(load / 100, _METER_CELLS)} "
+    heads = [_head(load, words) for _, load, words, _ in rows]
+    widest = max(
+        (sum(map(cell_len, head)) for head, row in zip(heads, rows, strict=True) if row[3]),
+        default=0,
+    )
+    for (name, _, _, picture), (meter, words) in zip(rows, heads, strict=True):
+        gap = " " * (widest - cell_len(meter) - cell_len(words) + 2) if picture else ""
         spans += [
             ("\n" if spans else "", ""),
-            (f"{name:<{_NAME_CELLS}} ", "bold"),
+            (set_cell_size(name, _NAME_CELLS + 1), "bold"),
             (meter, "$text-primary"),
-            (f"{words}  ", ""),
+            (words + gap, ""),
             (picture, "$text-primary"),
         ]
     return Content.assemble(*spans)
 
 
-def _percent(value: float | None) -> str:
+def _head(load: float | None, words: str) -> tuple[str, str]:
+    return "" if load is None else f"{progress_bar(load / 100, _METER_CELLS)} ", words
+
+
+def percent(value: float | None) -> str:
     return "N/A  " if value is None else f"{value:3.0f} %"
 
 
-def _share(used: float | None, total: float | None) -> float | None:
+def share(used: float | None, total: float | None) -> float | None:
     return 100 * used / total if used is not None and total else None
 
 
-def _of(used: float | None, total: float | None) -> str:
+def used_of(used: float | None, total: float | None) -> str:
     if used is None and total is None:
         return "N/A"
     return " of ".join("N/A" if value is None else size(value) for value in (used, total))

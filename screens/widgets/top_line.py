@@ -1,4 +1,4 @@
-"""The first line: which workspace this is."""
+"""The first line: which workspace this is, and the load of the machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from textual.widget import Widget
 
 from haruon_tui.screens.plain_text import plain
 from haruon_tui.screens.session import Session
+from haruon_tui.screens.widgets.load_strip import load_words
+
+_LEAST_PATH = 12
+"""Cells that the folder keeps beside the load."""
 
 
 class TopLine(Widget):
-    """Name of the program, folder, profile, and whether it only watches."""
+    """Name of the program, folder, profile, whether it only watches, and the newest load."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -26,9 +30,12 @@ class TopLine(Widget):
         if self._session.read_only:
             right += "  read-only"
         line = Text("haruon", style="bold", no_wrap=True)
+        samples = self._session.load.samples
         room = self.size.width - len("haruon  ") - cell_len(right)
-        line.append("  " + _shortened(self._session.workspace.folder, room))
-        line.append(right)
+        load = load_words(samples[-1], room - _LEAST_PATH - 2) if samples else ""
+        folder = _shortened(self._session.workspace.folder, room - (len(load) + 2 if load else 0))
+        line.append(f"  {folder}{right}")
+        line.append(load.rjust(self.size.width - line.cell_len))
         return line
 
 

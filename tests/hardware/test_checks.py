@@ -170,7 +170,7 @@ def test_the_checks_and_the_monitor_import_no_heavy_library() -> None:
     code = (
         "import sys, pathlib\n"
         "from haruon_tui.hardware import checks, monitor, stage\n"
-        "checks.check_machine('tiny', pathlib.Path('.')); monitor.sample()\n"
+        "checks.check_machine('tiny', pathlib.Path('.')); monitor.Monitor().sample()\n"
         "heavy = {'torch', 'transformers', 'trl', 'peft', 'datasets', 'llama_cpp', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

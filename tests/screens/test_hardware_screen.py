@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from haruon_tui.errors import ConfigurationError
-from haruon_tui.hardware import checks, monitor
+from haruon_tui.hardware import checks
 from haruon_tui.hardware.gpus import Gpu
 from haruon_tui.hardware.monitor import Sample
 from haruon_tui.hardware.row import Row
@@ -85,35 +85,9 @@ async def test_a_check_that_cannot_be_made_says_why(make_app, until, text_of, mo
         await until(pilot, lambda: "✗ there is no profile 'x'" in text_of(app))
 
 
-async def test_the_load_is_sampled_only_while_the_screen_is_shown(
-    make_app, until, text_of, looks, monkeypatch
-):
-    taken = []
-
-    def sample(self):
-        taken.append(1)
-        return Sample(0.0, 37.0, [30.0, 44.0], 1_000_000_000, 4_000_000_000)
-
-    monkeypatch.setattr(monitor.Monitor, "sample", sample)
-    app = make_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        said = (" 37 %", "1.0 GB of 4.0 GB", "no NVIDIA GPU here")
-        await until(pilot, lambda: all(words in text_of(app) for words in said))
-        hardware = app.screen
-        await pilot.press("2")
-        await until(pilot, lambda: app.current_mode == "dataset")
-        hardware._sampled = 0.0
-        count = len(taken)
-        app._second()
-        assert len(taken) == count
-        await pilot.press("1")
-        app._second()
-        await until(pilot, lambda: len(taken) > count)
-
-
 def test_what_cannot_be_read_is_not_available_and_breaks_nothing():
     unknown = Sample(0.0)
-    mig = Sample(1.0, 5.0, [5.0], None, 8_000_000_000, [Gpu(0, "H100 MIG")])
+    mig = Sample(1.0, 5.0, [5.0], None, 8_000_000_000, gpus=[Gpu(0, "H100 MIG")])
     first = monitor_rows([unknown], 10)
     assert [row[0] for row in first] == ["CPU", "RAM", "GPU"]
     assert "N/A" in first[0][2]

@@ -12,6 +12,7 @@ from haruon_tui.screens.desktop import notification
 from haruon_tui.screens.help import help_text
 from haruon_tui.screens.jobs import JobsScreen
 from haruon_tui.screens.palette import ActionProvider
+from haruon_tui.screens.widgets.key_line import fitting
 from haruon_tui.screens.widgets.stage_bar import _widths
 from haruon_tui.workspace import Workspace
 
@@ -38,6 +39,19 @@ async def test_every_mode_opens_and_names_every_stage(make_app, engine, until, t
 def test_the_stage_bar_fits_80_columns():
     assert sum(_widths(80)) + len(actions.MODES) - 1 <= 80
     assert sum(_widths(200)) > sum(_widths(80))
+
+
+def test_the_footer_leaves_out_first_what_has_nothing_to_act_on():
+    keys = [("r", "r", "Run", True), ("s", "s", "Stop", False), ("x", "x", "실행", True)]
+    keys += [("question_mark", "?", "Help", True), ("q", "q", "Quit", True)]
+    shown = [[key for key, *_ in fitting(keys, room)] for room in (80, 39, 31, 23, 5)]
+    assert shown == [
+        ["r", "s", "x", "question_mark", "q"],
+        ["r", "s", "x", "question_mark", "q"],
+        ["r", "x", "question_mark", "q"],
+        ["r", "question_mark", "q"],
+        ["question_mark", "q"],
+    ]
 
 
 def test_no_key_means_two_things_on_one_screen():
