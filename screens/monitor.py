@@ -41,7 +41,8 @@ class MonitorScreen(ModalScreen[None]):
         Binding("escape", "dismiss", "Back"),
         Binding("m,q", "dismiss", "Back", show=False),
         Binding("minus", "span(1)", "Longer", key_display="-"),
-        Binding("plus,equals_sign", "span(-1)", "Shorter", key_display="+"),
+        Binding("plus", "span(-1)", "Shorter", key_display="+"),
+        Binding("equals_sign", "span(-1)", "Shorter", show=False),
     ]
 
     def __init__(self, session: Session) -> None:
@@ -77,7 +78,7 @@ class MonitorScreen(ModalScreen[None]):
         since = samples[-1].time - seconds
         shown = [sample for sample in samples if sample.time >= since]
         cells = max(10, room - _WORDS_CELLS)
-        self.query_one("#machine", Static).update(lines(full_rows(shown, seconds, cells)))
+        self.query_one("#machine", Static).update(lines(full_rows(shown, seconds, cells), room))
         jobs = [history for history in self._session.running() if history.resources]
         self.query_one("#jobs", Static).update(job_table(jobs, time.time(), seconds, room))
 

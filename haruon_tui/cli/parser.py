@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--if-missing", action="store_true", help="leave a workspace as it is")
 
     _command(commands, "doctor", "check this machine against the profile", "hardware:doctor")
-    monitor = _command(commands, "monitor", "CPU, memory and GPU, live", "hardware:monitor")
+    monitor = _command(
+        commands, "monitor", "CPU, memory, disk, network and GPU, live", "monitor:monitor"
+    )
     monitor.add_argument("--count", type=int, default=0, help="samples; 0 goes on until Ctrl+C")
     monitor.add_argument("--interval", type=float, default=1.0, help="seconds between samples")
 

@@ -29,7 +29,7 @@ def full_rows(samples: list[Sample], seconds: float, cells: int) -> list[Row]:
 
     def rate(name: str, read: Read) -> Row:
         past = picture(read)
-        most = max((value for value in past if value is not None), default=0.0)
+        most = max((value for s in samples if (value := read(s)) is not None), default=0.0)
         scaled = [None if v is None else 100 * v / most if most else 0.0 for v in past]
         value = read(now)
         words = "N/A" if value is None else f"{size(value)}/s"

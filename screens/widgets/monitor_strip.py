@@ -44,7 +44,7 @@ class MonitorStrip(Static):
     def _draw(self) -> None:
         if self._samples and self.size.width:
             rows = monitor_rows(self._samples, max(8, self.size.width // 4))
-            self.update(lines(rows))
+            self.update(lines(rows, self.size.width))
 
 
 def monitor_rows(samples: list[Sample], cells: int) -> list[Row]:
@@ -97,14 +97,16 @@ def _gpu(gpu: Gpu, samples: list[Sample], cells: int) -> Row:
     return f"GPU{gpu.index}", gpu.utilisation, words, sparkline(past, cells)
 
 
-def lines(rows: list[Row]) -> Content:
-    """One line per row: name, meter, words, picture; the pictures stand below each other."""
+def lines(rows: list[Row], room: int) -> Content:
+    """One line per row: name, meter, words, and the newest of the picture that `room` cells hold;
+    the pictures stand below each other."""
     spans: list[tuple[str, str]] = []
     heads = [_head(load, words) for _, load, words, _ in rows]
     widest = max(
         (sum(map(cell_len, head)) for head, row in zip(heads, rows, strict=True) if row[3]),
         default=0,
     )
+    left = max(0, room - _NAME_CELLS - 1 - widest - 2)
     for (name, _, _, picture), (meter, words) in zip(rows, heads, strict=True):
         gap = " " * (widest - cell_len(meter) - cell_len(words) + 2) if picture else ""
         spans += [
@@ -112,7 +114,7 @@ def lines(rows: list[Row]) -> Content:
             (set_cell_size(name, _NAME_CELLS + 1), "bold"),
             (meter, "$text-primary"),
             (words + gap, ""),
-            (picture, "$text-primary"),
+            (picture[-left:] if left else "", "$text-primary"),
         ]
     return Content.assemble(*spans)
 
