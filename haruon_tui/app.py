@@ -81,8 +81,9 @@ class HaruonApp(App[None]):
 
     def _second(self) -> None:
         self.session.poll()
-        for screen in self._listeners():
-            screen.tick()
+        if not self._covered():
+            for screen in self._listeners():
+                screen.tick()
 
     def _listeners(self) -> list[SessionScreen]:
         """The mode that is shown, also under a dialog."""
@@ -109,9 +110,13 @@ class HaruonApp(App[None]):
     @on(LoadSampled)
     def _load_sampled(self, message: LoadSampled) -> None:
         self.session.load.take(message)
-        for screen in self.screen_stack:
+        for screen in [self.screen] if self._covered() else self.screen_stack:
             if screen.is_mounted and (hear := getattr(screen, "load_sampled", None)):
                 hear()
+
+    def _covered(self) -> bool:
+        """Whether what lies under the top screen cannot be seen, and need not be drawn anew."""
+        return getattr(self.screen, "covers", False)
 
     @on(Notice)
     def _notice(self, message: Notice) -> None:

@@ -36,6 +36,8 @@ class LoadWatch:
         self._closed = threading.Event()
         self.samples: deque[Sample] = deque(maxlen=KEPT)
         """Oldest first; belongs to the event loop."""
+        self.detail = False
+        """Whether someone looks at more than the first line shows."""
 
     def start(self) -> None:
         threading.Thread(target=self._watch, name="load", daemon=True).start()
@@ -51,6 +53,7 @@ class LoadWatch:
 
         monitor = Monitor()
         while not self._closed.wait(SECONDS if self.samples else 0.3):
+            monitor.detail = self.detail
             try:
                 sample = monitor.sample()
             except Exception as error:  # noqa: BLE001 - a display of the load must outlive any driver

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import Screen
 from textual.widgets import Static
 
 from haruon_tui.screens.history import History, duration, size
@@ -32,11 +32,12 @@ _WORDS_CELLS = 52  # name, meter and words of the widest row at 80 columns
 _JOB_COLUMNS = (("job", 26), ("CPU", 7), ("memory", 10), ("GPU memory", 11), ("time", 9))
 
 
-class MonitorScreen(ModalScreen[None]):
+class MonitorScreen(Screen[None]):
     """Opened by `m` from everywhere. A job's samples come from its own log, so they reach back to
     before this program was started."""
 
     CSS_PATH = stylesheet("monitor")
+    covers = True
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss", "Back"),
         Binding("m,q", "dismiss", "Back", show=False),
@@ -49,6 +50,7 @@ class MonitorScreen(ModalScreen[None]):
         super().__init__()
         self._session = session
         self._span = 1
+        self._heights: dict[str, tuple[int, int]] = {}
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -58,8 +60,12 @@ class MonitorScreen(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
+        self._session.load.detail = True
         self.query_one("#all").focus()
         self.call_after_refresh(self.load_sampled)
+
+    def on_unmount(self) -> None:
+        self._session.load.detail = False
 
     def on_resize(self) -> None:
         self.load_sampled()
@@ -68,7 +74,7 @@ class MonitorScreen(ModalScreen[None]):
         """There is a newer sample."""
         seconds = SPANS[self._span]
         self.query_one("#title", Static).update(
-            f"Monitor: the last {duration(seconds)}, a sample every {SECONDS:g} s"
+            f"Monitor: the last {duration(seconds)}, a sample every {SECONDS:g} s", layout=False
         )
         samples = list(self._session.load.samples)
         if not samples:
@@ -78,9 +84,16 @@ class MonitorScreen(ModalScreen[None]):
         since = samples[-1].time - seconds
         shown = [sample for sample in samples if sample.time >= since]
         cells = max(10, room - _WORDS_CELLS)
-        self.query_one("#machine", Static).update(lines(full_rows(shown, seconds, cells), room))
+        self._draw("#machine", lines(full_rows(shown, seconds, cells), room))
         jobs = [history for history in self._session.running() if history.resources]
-        self.query_one("#jobs", Static).update(job_table(jobs, time.time(), seconds, room))
+        self._draw("#jobs", job_table(jobs, time.time(), seconds, room))
+
+    def _draw(self, where: str, content: Content) -> None:
+        """A new layout of the screen costs more than the drawing: only for another height."""
+        height = content.plain.count("\n")
+        layout = self._heights.get(where) != (height, self.size.width)
+        self._heights[where] = (height, self.size.width)
+        self.query_one(where, Static).update(content, layout=layout)
 
     def action_span(self, step: int) -> None:
         self._span = max(0, min(len(SPANS) - 1, self._span + step))

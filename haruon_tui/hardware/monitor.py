@@ -59,6 +59,8 @@ class Monitor:
 
     def __init__(self, *, gpu_seconds: float = GPU_SECONDS) -> None:
         """GPUs are read again after `gpu_seconds`; until then a sample repeats them."""
+        self.detail = True
+        """Whether to ask for what costs one more run of `nvidia-smi`: power, clocks, throttling."""
         self._lock = threading.Lock()
         self._gpu_seconds = gpu_seconds
         self._limits = cgroup.limits()
@@ -98,7 +100,7 @@ class Monitor:
         now = time.monotonic()
         if now - self._gpus_at >= self._gpu_seconds:
             try:
-                self._gpus = gpus.read_gpus(detail=True)
+                self._gpus = gpus.read_gpus(detail=self.detail)
             except Exception as error:  # noqa: BLE001 - whatever a driver's library raises is shown
                 self._gpus = Reading(problem=f"{type(error).__name__}: {error}")
             self._gpus_at = now

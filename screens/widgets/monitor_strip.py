@@ -32,6 +32,7 @@ class MonitorStrip(Static):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self._samples: list[Sample] = []
+        self._height = 0
 
     def show(self, samples: list[Sample]) -> None:
         """Show these samples, oldest first."""
@@ -44,7 +45,8 @@ class MonitorStrip(Static):
     def _draw(self) -> None:
         if self._samples and self.size.width:
             rows = monitor_rows(self._samples, max(8, self.size.width // 4))
-            self.update(lines(rows, self.size.width))
+            self.update(lines(rows, self.size.width), layout=len(rows) != self._height)
+            self._height = len(rows)
 
 
 def monitor_rows(samples: list[Sample], cells: int) -> list[Row]:
