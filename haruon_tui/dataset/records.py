@@ -48,7 +48,7 @@ def read(path: Path) -> Iterator[Line | BadLine]:
     """
     try:
         with path.open("rb") as stream:
-            yield from _read(stream)
+            yield from read_stream(stream)
     except OSError as error:
         raise ConfigurationError(
             f"cannot be read: {error.strerror or error}",
@@ -111,9 +111,8 @@ _USER_TURN = re.compile(
 )
 
 
-def _read(stream: BinaryIO) -> Iterator[Line | BadLine]:
-    number = 0
-    start = 0
+def read_stream(stream: BinaryIO, number: int = 0, start: int = 0) -> Iterator[Line | BadLine]:
+    """The lines of an open stream that comes after `number` lines and `start` bytes of a file."""
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         length = len(raw)
