@@ -60,7 +60,7 @@ class Monitor:
     def __init__(self, *, gpu_seconds: float = GPU_SECONDS) -> None:
         """GPUs are read again after `gpu_seconds`; until then a sample repeats them."""
         self.detail = True
-        """Whether to ask for what costs one more run of `nvidia-smi`: power, clocks, throttling."""
+        """Whether to ask for power, clocks and throttling: one more run of `nvidia-smi`."""
         self._lock = threading.Lock()
         self._gpu_seconds = gpu_seconds
         self._limits = cgroup.limits()

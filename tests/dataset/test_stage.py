@@ -65,13 +65,13 @@ def test_golden_composed_and_own_records_become_train_eval_and_cases(
     own = tmp_path / "own.jsonl"
     records.write(own, [own_record(0), own_record(1)])
     result = stage.run(params(golden_file=golden.reports_file(), compose=26, files=[own]), job)
-    assert result.sources == {"golden": 12, "composed": 26, "file": 2}
-    assert (result.train, result.eval, result.cases, result.left_out) == (30, 10, 8, 0)
+    assert result.sources == {"golden": 100, "composed": 26, "file": 2}
+    assert (result.train, result.eval, result.cases, result.left_out) == (96, 32, 40, 0)
     train, held_out = artifact(job, "train.jsonl"), artifact(job, "eval.jsonl")
-    assert (len(train), len(held_out)) == (30, 10)
+    assert (len(train), len(held_out)) == (96, 32)
     assert artifact(job, "cases.jsonl") == golden.load_cases(golden.cases_file())
     ids = {record["metadata"]["id"] for record in train + held_out}
-    assert len(ids) == 40
+    assert len(ids) == 128
     assert {"own-0", "own-1", "golden-001"} <= ids
     for record in train + held_out:
         assert set(record) == {"messages", "metadata"}
