@@ -122,7 +122,7 @@ def read_stream(stream: BinaryIO, number: int = 0, start: int = 0) -> Iterator[L
                 length += len(raw)
             yield BadLine(number, start, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
         else:
-            line = _decode(raw, number, start)
+            line = decode(raw, number, start)
             if line is not None:
                 yield line
                 if _is_open_array(line, raw):
@@ -130,7 +130,8 @@ def read_stream(stream: BinaryIO, number: int = 0, start: int = 0) -> Iterator[L
         start += length
 
 
-def _decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
+def decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
+    """One line of a file, given its number from 1 and the byte it starts at; None when blank."""
     if number == 1 and raw.startswith(codecs.BOM_UTF8):
         raw = raw[len(codecs.BOM_UTF8) :]
         start += len(codecs.BOM_UTF8)
