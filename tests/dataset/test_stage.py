@@ -79,8 +79,8 @@ def test_golden_composed_and_own_records_become_train_eval_and_cases(
         assert len(record["metadata"]["levels"]) == len(persona.TRAITS)
     validation = json.loads((job.artifacts / "validation.json").read_text(encoding="utf-8"))
     assert validation["rule_set"] == "calibrated"
-    assert validation["train"] == 30
-    assert sum(validation["levels"]["openness"].values()) == 40
+    assert validation["train"] == 96
+    assert sum(validation["levels"]["openness"].values()) == 128
     manifest = read_manifest(job.artifacts)
     assert manifest
     assert set(manifest["artifacts"]) == {
