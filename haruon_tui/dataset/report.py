@@ -8,9 +8,10 @@ number of `#`, because models and people vary them; `complete` says whether ever
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from haruon_tui.dataset import persona
 
@@ -21,18 +22,20 @@ SUMMARY = "summary"
 PARTS: tuple[str, ...] = (TITLE, OPENING, *(trait.key for trait in persona.TRAITS), SUMMARY)
 """The keys of the required parts, in their order; a trait's part has the trait's key."""
 
+LONGEST_HEADING = 200
+"""A longer line is read as well, but not kept for the next report."""
+
 _TRAIT_KEYS = frozenset(trait.key for trait in persona.TRAITS)
 _KEY_OF = {trait.korean: trait.key for trait in persona.TRAITS}
 _TRAIT_HEADING = re.compile(rf"({'|'.join(_KEY_OF)}) ?(?:\([^()]*\))? ?(?:: ?(.*))?$")
 _LEVEL = re.compile(rf"({'|'.join(persona.LEVELS)}) ?(?:\( ?([^()]*?) ?\))?$")
 _PLAIN = str.maketrans({"\uff08": "(", "\uff09": ")", "\uff1a": ":", "*": " "})
-_OPENING_START = persona.OPENING.split()[0]
+_STARTS = ("#", persona.OPENING.split()[0])
 _TITLE_WORDS = "".join(persona.TITLE.strip("# ").split())
 _SUMMARY_WORDS = "".join(persona.SUMMARY.strip("# ").split())
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One required part: its own line at [start, end) of the text, and what follows it.
 
     `written_level` is what stands after the colon of a trait heading, None where there is no
@@ -113,47 +116,42 @@ def _parse(text: str) -> Report:
     found: list[Part] = []
     other: list[tuple[int, int]] = []
     title_seen = False
-    for start, end in _lines(text):
-        part = _read_line(text, start, end, title_seen)
+    after = 0
+    for line in text.split("\n"):
+        start, after = after, after + len(line) + 1
+        stripped = line.strip()
+        if not stripped.startswith(_STARTS):
+            continue
+        start += line.index(stripped)
+        end = start + len(stripped)
+        read = _read_line if len(stripped) <= LONGEST_HEADING else _read_line.__wrapped__
+        part = read(stripped, title_seen)
         if part is not None:
             title_seen = title_seen or part.key == TITLE
-            found.append(part)
-        elif text.startswith("#", start):
+            found.append(part._replace(start=start, end=end))
+        elif stripped.startswith("#"):
             other.append((start, end))
     first = found[0].start if found else len(text)
     return Report(_with_bodies(text, found), text[:first].strip(), tuple(other))
 
 
-def _lines(text: str) -> list[tuple[int, int]]:
-    """The span of each line that is not blank, without the spaces around it."""
-    spans = []
-    start = 0
-    for line in text.split("\n"):
-        if stripped := line.strip():
-            left = start + len(line) - len(line.lstrip())
-            spans.append((left, left + len(stripped)))
-        start += len(line) + 1
-    return spans
-
-
-def _read_line(text: str, start: int, end: int, title_seen: bool) -> Part | None:
-    line = text[start:end]
+@lru_cache(maxsize=256)  # the same few headings stand in every report
+def _read_line(line: str, title_seen: bool) -> Part | None:
+    """The part that a line without spaces around it begins, at [0, 0)."""
     if not line.startswith("#"):
-        opens = title_seen and line.startswith(_OPENING_START)
-        if opens and " ".join(line.split()).startswith(persona.OPENING):
-            return Part(OPENING, start, end, line, "")
-        return None
+        opens = title_seen and " ".join(line.split()).startswith(persona.OPENING)
+        return Part(OPENING, 0, 0, line, "") if opens else None
     # Plain punctuation and single spaces first: the patterns then take linear time on rubbish.
     heading = " ".join(line.lstrip("#").translate(_PLAIN).split())
     words = heading.rstrip("#: ").replace(" ", "")
     if words == _TITLE_WORDS:
-        return Part(TITLE, start, end, line, "")
+        return Part(TITLE, 0, 0, line, "")
     if words == _SUMMARY_WORDS:
-        return Part(SUMMARY, start, end, line, "")
+        return Part(SUMMARY, 0, 0, line, "")
     if (named := _TRAIT_HEADING.match(heading)) is None:
         return None
     level, remark = _read_level(named[2])
-    return Part(_KEY_OF[named[1]], start, end, line, "", named[2], level, remark)
+    return Part(_KEY_OF[named[1]], 0, 0, line, "", named[2], level, remark)
 
 
 def _read_level(written: str | None) -> tuple[str | None, str | None]:
@@ -164,6 +162,6 @@ def _read_level(written: str | None) -> tuple[str | None, str | None]:
 def _with_bodies(text: str, found: list[Part]) -> tuple[Part, ...]:
     starts = [*(part.start for part in found), len(text)]
     return tuple(
-        replace(part, body=text[part.end : following].strip())
+        part._replace(body=text[part.end : following].strip())
         for part, following in zip(found, starts[1:], strict=True)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from haruon_tui.errors import ConfigurationError
 
 Severity = Literal["error", "warning"]
-Group = Literal["record", "text", "form", "safety"]
+Group = Literal["record", "text", "form", "safety", "evidence", "persona", "tokens", "set"]
+"""What a rule looks at: the record as JSON, each message's text, the report's form, what it says of
+the reader, what it rests on, how it speaks, its length in tokens, the other records of the set."""
+
+_WORD_CHECKS = frozenset({"copula", "substring"})
+"""Checks of which every finding holds one of the rule's words."""
 
 DEFAULT = "calibrated"
 NAMES = ("calibrated", "guide")
@@ -30,13 +36,19 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="its name in findings")
-    group: Group = Field(description="the record, the text, the report's form, or its safety")
+    group: Group = Field(description="what the rule looks at")
     severity: Severity = Field(description="an error leaves a record out, a warning does not")
     check: str = Field(description="the name of the check in haruon_tui.dataset.checks")
     what: str = Field(description="what is wrong, in plain words")
     why: str = Field(description="why it matters")
     suggestion: str = Field(description="what to write instead")
     values: tuple[str, ...] = Field((), description="words; `@name` stands for a list's words")
+    hints: tuple[str, ...] = Field(
+        (), description="a text without any of these cannot break the rule: a quick first look"
+    )
+    measure: str = Field("", description="how the figure that the rule looks at is measured")
+    bar: float | None = Field(None, description="a finding where the figure is below it")
+    limit: float | None = Field(None, description="a finding where the figure is above it")
     pattern: str = Field("", description="a regular expression; `<name>` is any of a list's words")
     unless: str = Field(
         "", description="a regular expression; no finding where the rest of the sentence has it"
@@ -46,7 +58,7 @@ class Rule(BaseModel):
     @cached_property
     def words(self) -> re.Pattern[str] | None:
         """Any of `values`, the longest first."""
-        return re.compile(_any_of(self.values)) if self.values else None
+        return any_of(self.values) if self.values else None
 
     @cached_property
     def regex(self) -> re.Pattern[str] | None:
@@ -55,6 +67,12 @@ class Rule(BaseModel):
     @cached_property
     def exception(self) -> re.Pattern[str] | None:
         return re.compile(self.unless) if self.unless else None
+
+    @cached_property
+    def hint(self) -> re.Pattern[str] | None:
+        """Matches in every text that can break the rule; None where only its check can tell."""
+        hints = self.hints or (_cover(self.values) if self.check in _WORD_CHECKS else ())
+        return any_of(hints) if hints else None
 
     @model_validator(mode="after")
     def _patterns_compile(self) -> Rule:
@@ -135,9 +153,36 @@ def _of(value: str, lists: dict[str, list[str]]) -> list[str]:
     return lists[value[1:]] if value.startswith("@") else [value]
 
 
-def _any_of(words: tuple[str, ...] | list[str]) -> str:
-    """A pattern for any of `words`, the longest first. The set of first letters before it lets
-    the search pass over most places at once."""
-    longest_first = sorted(words, key=len, reverse=True)
-    first_letters = "".join(sorted({re.escape(word[0]) for word in words}))
-    return f"(?:(?=[{first_letters}])(?:{'|'.join(map(re.escape, longest_first))}))"
+def any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """A pattern for any of `words`, the longest first.
+
+    Words are gathered by their first letter, so that the search, which takes the first letters
+    of the branches as a set, passes over most of a text at once.
+    """
+    return re.compile(_any_of(words))
+
+
+def _any_of(words: Iterable[str]) -> str:
+    by_first: dict[str, list[str]] = {}
+    for word in sorted(set(words), key=lambda word: (-len(word), word)):
+        by_first.setdefault(word[0], []).append(re.escape(word[1:]))
+    branches = (
+        re.escape(first) + (rests[0] if len(rests) == 1 else f"(?:{'|'.join(rests)})")
+        for first, rests in sorted(by_first.items())
+    )
+    return f"(?:{'|'.join(branches)})"
+
+
+def _cover(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Few and short pieces, so that each of `words` holds one (a greedy set cover)."""
+    pieces: dict[str, set[str]] = {}
+    for word in words:
+        for at in range(max(1, len(word) - 1)):
+            pieces.setdefault(word[at : at + 2], set()).add(word)
+    chosen: list[str] = []
+    left = set(words)
+    while left:
+        best = max(sorted(pieces), key=lambda piece: len(pieces[piece] & left))
+        chosen.append(best)
+        left -= pieces[best]
+    return tuple(chosen)
