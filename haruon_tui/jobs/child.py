@@ -11,13 +11,12 @@ import threading
 import traceback
 from pathlib import Path
 
-import psutil
-
 from haruon_tui.artifacts import remove, write_text
 from haruon_tui.errors import Exit, HaruonError, StageError, Stopped
 from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.jobs.liveness import Identity
+from haruon_tui.jobs.samples import Sampler
 from haruon_tui.jobs.store import PROCESS_FILE, JobFile, Run
 from haruon_tui.jobs.tickets import ticket
 from haruon_tui.settings import load_settings
@@ -40,7 +39,9 @@ def main(folder: Path, attempt: int) -> int:
     writer = events.EventWriter(run.log, attempt=attempt)
     reserve = folder / ".reserve"
     _keep(reserve)
-    sampler = threading.Thread(target=_report, args=(writer, stop), daemon=True)
+    sampler = threading.Thread(
+        target=_report, args=(writer, stop, Sampler(tuple(run.job.devices))), daemon=True
+    )
     sampler.start()
     state, fields, code = _attempt(
         run.job, JobContext(folder, writer, stop=stop, about=_about(run))
@@ -127,10 +128,8 @@ def _see_only(devices: tuple[str, ...]) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
 
-def _report(writer: events.EventWriter, stop: threading.Event) -> None:
+def _report(writer: events.EventWriter, stop: threading.Event, sampler: Sampler) -> None:
     """Write resource samples, and the news that a stop was asked for."""
-    process = psutil.Process()
-    process.cpu_percent()
     announced = False
     try:
         while True:
@@ -141,11 +140,7 @@ def _report(writer: events.EventWriter, stop: threading.Event) -> None:
                 threading.Event().wait(_SAMPLE_SECONDS)
             else:
                 stop.wait(_SAMPLE_SECONDS)
-            writer.write(
-                "resource",
-                cpu_percent=process.cpu_percent(),
-                rss_bytes=process.memory_info().rss,
-            )
+            writer.write("resource", **sampler.sample())
     except OSError:
         return  # a full disk ends the samples; the stage itself reports it
 

@@ -23,7 +23,9 @@ def text_of(events: list[Event]) -> str:
 
 def worker_of(process: psutil.Process) -> psutil.Process:
     (worker,) = [
-        child for child in process.children() if "haruon_tui.chat.worker" in child.cmdline()
+        child
+        for child in process.children()
+        if child.status() != psutil.STATUS_ZOMBIE and "haruon_tui.chat.worker" in child.cmdline()
     ]
     return worker
 
