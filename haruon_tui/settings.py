@@ -28,6 +28,9 @@ class ModelSettings(Section):
         description='"tiny" (built here, offline), a Hugging Face name, or a local folder'
     )
     revision: str = Field("main", description="branch, tag or commit on the Hub")
+    trust_remote_code: str = Field(
+        "", description="the base's name again, to let it run the Python code it brings"
+    )
 
 
 class DatasetSettings(Section):

@@ -62,7 +62,8 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class StageModule:
-    """What a stage module defines. The pipeline is not configured but planned: it has None."""
+    """What a stage module defines. The pipeline and the probe are not configured
+    from the settings: they have None."""
 
     params: type[Params]
     configure: Callable[[Settings, Inputs], Params] | None
@@ -89,7 +90,7 @@ class Stage:
 _ALL = (
     Stage("hardware", "Check the machine", "haruon_tui.hardware.stage", "none"),
     Stage("dataset", "Build and validate the dataset", "haruon_tui.dataset.stage", "none"),
-    Stage("model", "Get the base model", "haruon_tui.model.stage", "accelerator"),
+    Stage("model", "Get the base model", "haruon_tui.model.stage", "accelerator", version=2),
     Stage("train", "Fine-tune", "haruon_tui.training.stage", "accelerator", ("model", "dataset")),
     Stage("merge", "Merge the adapter", "haruon_tui.training.merge", "cpu", ("model", "train")),
     Stage(
@@ -115,10 +116,13 @@ _ALL = (
         "cpu",
         ("quantize", "dataset"),
     ),
+    Stage("probe", "Let a base model speak", "haruon_tui.model.probe", "accelerator"),
     Stage("pipeline", "Run every stage", "haruon_tui.pipeline_stage", "none"),
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
-PIPELINE: tuple[str, ...] = tuple(stage.name for stage in _ALL if stage.name != "pipeline")
+PIPELINE: tuple[str, ...] = tuple(
+    stage.name for stage in _ALL if stage.name not in ("probe", "pipeline")
+)
 """The stages in the order in which they run."""

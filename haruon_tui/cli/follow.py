@@ -83,13 +83,22 @@ class _Lines(_Quiet):
     def __init__(self, run: Run) -> None:
         self._stage = run.stage
         self._said = 0.0
+        self._rate = ""
+        self._spoken = _Spoken()
+
+    def __exit__(self, *_: object) -> None:
+        self._spoken.end()
 
     def event(self, event: Event) -> None:
         if event["kind"] == "log":
             output.line(f"{self._stage}: {event['text']}", stderr=True)
+        elif event["kind"] == "metric":
+            self._rate = _rate_text(event) or self._rate
+        elif event["kind"] == "piece":
+            self._spoken.write(event["text"])
         elif event["kind"] == "progress" and time.monotonic() - self._said > _PLAIN_SECONDS:
             self._said = time.monotonic()
-            output.line(f"{self._stage}: {_progress_text(event)}", stderr=True)
+            output.line(f"{self._stage}: {_progress_text(event)}{self._rate}", stderr=True)
 
 
 class _Bar(_Quiet):
@@ -115,6 +124,8 @@ class _Bar(_Quiet):
             console=Console(stderr=True),
         )
         self._stage = run.stage
+        self._rate = ""
+        self._spoken = _Spoken()
         self._task = self._progress.add_task(run.stage, total=None)
 
     def __enter__(self) -> None:
@@ -122,17 +133,49 @@ class _Bar(_Quiet):
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        self._spoken.end()
 
     def event(self, event: Event) -> None:
         if event["kind"] == "log":
             self._progress.console.print(output.clean(event["text"]), markup=False)
+        elif event["kind"] == "metric":
+            self._rate = _rate_text(event) or self._rate
+        elif event["kind"] == "piece":
+            self._speak(event["text"])
         elif event["kind"] == "progress":
             self._progress.update(
                 self._task,
                 completed=event["done"],
                 total=event["total"],
-                description=f"{self._stage} {event['phase']}".strip(),
+                description=f"{self._stage} {event['phase']}{self._rate}".strip(),
             )
+
+    def _speak(self, text: str) -> None:
+        """What a model writes. It comes last, and a bar below it would only be in the way."""
+        self._progress.stop()
+        self._spoken.write(text)
+
+
+class _Spoken:
+    """Pieces of a model's text on stdout as they come, and a line end after the last."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def write(self, text: str) -> None:
+        output.piece(text)
+        self._open = True
+
+    def end(self) -> None:
+        if self._open:
+            output.piece("\n")
+            self._open = False
+
+
+def _rate_text(event: Event) -> str:
+    """The speed of a transfer in a metric event; empty for another one."""
+    rate = event["values"].get("MB/s")
+    return f"  {rate:.1f} MB/s" if isinstance(rate, int | float) else ""
 
 
 def _progress_text(event: Event) -> str:

@@ -33,6 +33,11 @@ def line(text: str, *, stderr: bool = False) -> None:
     print(clean(text), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
+def piece(text: str) -> None:
+    """Print a piece of a line as plain text, at once."""
+    print(clean(text), end="", flush=True)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table aligned by terminal cells, so that Korean lines up."""
     lines = [[clean(cell) for cell in row] for row in (head, *rows)]

@@ -64,7 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--rules", choices=("guide", "calibrated"))
 
     model = _group(commands, "model", "get the base model")
-    _stage(model, "fetch", "model", "build or download the base and let it speak once")
+    fetch = _command(model, "fetch", "build or fetch the base, let it speak once", "model:fetch")
+    fetch.set_defaults(stage="model")
+    _job_options(fetch)
+    card = _command(model, "card", "what a model is, from its files", "model:card")
+    card.add_argument("model", nargs="?", metavar="FOLDER", help="default: the workspace's base")
+    adopt = _command(model, "adopt", "make a folder the workspace's base", "model:adopt")
+    adopt.add_argument("folder", type=Path, metavar="FOLDER")
+    adopt.add_argument("--yes", action="store_true", help="do not ask")
+    probe = _command(model, "probe", "let an untuned model speak", "model:probe")
+    probe.add_argument(
+        "model", nargs="?", metavar="FOLDER|NAME", help="default: the workspace's base"
+    )
+    probe.add_argument("--prompt", help="a question of your own (default: the guide's)")
+    probe.add_argument("--detach", action="store_true", help="start it and return at once")
 
     _stage(commands, "train", "train", "fine-tune the base model")
     _stage(commands, "merge", "merge", "merge the adapter into the base")

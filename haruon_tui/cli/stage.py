@@ -24,18 +24,18 @@ _HOW = {
 
 def run_stage(arguments: argparse.Namespace) -> int:
     """Run one stage from the settings, or say that it is done already."""
-    workspace = _workspace(arguments)
+    workspace = workspace_of(arguments)
     store = Store(workspace.runs)
     step = planning.require_ready(planning.plan(workspace, store), arguments.stage)
     submission = launch.submit(
         workspace, store, step.stage, step.params, reuse=not arguments.force
     )
-    return _finish(arguments, workspace, submission)
+    return finish(arguments, workspace, submission)
 
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Run every stage that is not done, then show what came out."""
-    workspace = _workspace(arguments)
+    workspace = workspace_of(arguments)
     store = Store(workspace.runs)
     stages = planning.select(arguments.first, arguments.last)
     steps = planning.plan(workspace, store)
@@ -54,13 +54,14 @@ def pipeline(arguments: argparse.Namespace) -> int:
         )
     params = pipeline_stage.params_for(steps, stages, workspace.overrides)
     submission = launch.submit(workspace, store, "pipeline", params, reuse=False)
-    code = _finish(arguments, workspace, submission)
+    code = finish(arguments, workspace, submission)
     if code == Exit.OK and not arguments.json and not arguments.detach:
         _summary(planning.plan(workspace, store), stages)
     return code
 
 
-def _workspace(arguments: argparse.Namespace) -> Workspace:
+def workspace_of(arguments: argparse.Namespace) -> Workspace:
+    """The workspace meant, under the settings of --set."""
     found = Workspace.find(arguments.workspace)
     return Workspace(found.folder, _overrides(arguments.set))
 
@@ -86,9 +87,10 @@ def _overrides(assignments: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _finish(
+def finish(
     arguments: argparse.Namespace, workspace: Workspace, submission: launch.Submission
 ) -> int:
+    """Follow a submitted run to its end, unless --detach, and say what came of it."""
     run = submission.run
     if not arguments.json:
         output.line(f"{run.stage} {_HOW[submission.how].format(run=run.id)}", stderr=True)

@@ -79,6 +79,11 @@ class JobContext:
         """One line for people. It is shown as plain text: markup in it does nothing."""
         self.writer.write("log", text=text, level=level)
 
+    def piece(self, text: str) -> None:
+        """A piece of what a model writes, as it comes. The pieces of an attempt join to the
+        text."""
+        self.writer.write("piece", text=text)
+
     def checkpoint(self, step: int, path: Path) -> None:
         """A checkpoint is complete at `path` and the job can go on from it."""
         self.writer.write("checkpoint", step=step, path=str(path.relative_to(self.folder)))

@@ -8,6 +8,7 @@ One JSON object per line with `v` (format version), `seq`, `t` (Unix seconds), `
     progress    done, total, phase, unit
     metric      step, values              NaN and infinities as the strings "nan", "inf", "-inf"
     log         level, text
+    piece       text                      of what a model writes, as it comes
     checkpoint  step, path
     artifact    name, sha256, bytes
     resource    cpu_percent, rss_bytes, gpu_bytes...

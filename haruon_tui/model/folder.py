@@ -19,7 +19,8 @@ TOKENIZER_FILES = (
     "merges.txt",
     "chat_template.jinja",
 )
-_TAKEN = (".json", ".jinja", ".txt", ".safetensors", ".model")
+TAKEN = (".json", ".jinja", ".txt", ".safetensors", ".model", "README.md")
+"""How the names of the files end that make up a model; the README names its licence."""
 
 
 def require_model(folder: Path) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def require_model(folder: Path) -> dict[str, Any]:
             expected="a folder with config.json, tokenizer.json and *.safetensors",
             do="set model.base to the folder that holds the model",
         )
-    config = _json(folder / "config.json", "every Hugging Face model has one")
+    config = read_object(folder / "config.json", "every Hugging Face model has one")
     if "model_type" not in config:
         raise StageError(
             "names no model_type",
@@ -42,11 +43,11 @@ def require_model(folder: Path) -> dict[str, Any]:
             expected='a line such as "model_type": "qwen2"',
             do="is this the config of an adapter? model.base wants the whole model",
         )
-    _json(
+    read_object(
         folder / "tokenizer.json",
         "load the tokenizer with transformers' AutoTokenizer and save_pretrained() it there",
     )
-    for name in _weights(folder):
+    for name in weight_files(folder):
         if not (folder / name).is_file():
             raise StageError(
                 "is missing",
@@ -57,15 +58,31 @@ def require_model(folder: Path) -> dict[str, Any]:
     return config
 
 
-def adopt(source: Path, target: Path) -> None:
-    """Make `target` a folder with the files of the model in `source`.
+def refuse_remote_code(config_file: Path, base: str, *, allowed: bool) -> None:
+    """Raise StageError when a model's config.json names Python code of its own (auto_map) and
+    nobody has allowed it."""
+    config = read_object(config_file, "download or copy the model again")
+    if "auto_map" in config and not allowed:
+        raise StageError(
+            f"{base} wants to run Python code of its own (auto_map in config.json)",
+            where=f"model.base = {base!r}",
+            expected="a model that transformers itself can load",
+            do="read that code; if you trust it, name the model in haruon.toml: [model] "
+            f'trust_remote_code = "{base}"',
+        )
+
+
+def adopt(source: Path, target: Path, *, remote_code: bool = False) -> None:
+    """Make `target` a folder with the files of the model in `source`, and with `remote_code` its
+    Python files.
 
     Files are hard links where both are on one file system, so that weights are not stored
     twice, and copies elsewhere.
     """
+    suffixes = (*TAKEN, ".py") if remote_code else TAKEN
     target.mkdir()
     for file in sorted(source.iterdir()):
-        if not file.is_file() or file.name.startswith(".") or file.suffix not in _TAKEN:
+        if not file.is_file() or file.name.startswith(".") or not file.name.endswith(suffixes):
             continue
         try:
             (target / file.name).hardlink_to(file.resolve())
@@ -81,10 +98,19 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
 
 
-def _weights(folder: Path) -> list[str]:
+def weight_files(folder: Path) -> list[str]:
+    """The names of the files that the weights are spread over. Raises StageError without any."""
     if (folder / INDEX).is_file():
-        index = _json(folder / INDEX, "download the model again")
-        return sorted(set(index.get("weight_map", {}).values()))
+        index = read_object(folder / INDEX, "download the model again")
+        named = index.get("weight_map")
+        if not isinstance(named, dict) or not all(isinstance(n, str) for n in named.values()):
+            raise StageError(
+                "has no weight_map",
+                where=str(folder / INDEX),
+                expected="the file of each tensor",
+                do="download or copy the model again",
+            )
+        return sorted(set(named.values()))
     found = sorted(file.name for file in folder.glob("*.safetensors"))
     if not found:
         other = sorted(
@@ -100,7 +126,8 @@ def _weights(folder: Path) -> list[str]:
     return found
 
 
-def _json(file: Path, do: str) -> dict[str, Any]:
+def read_object(file: Path, do: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises StageError that says `do`."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

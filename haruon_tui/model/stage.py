@@ -5,15 +5,15 @@ Artefact: model/, a Hugging Face folder.
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from haruon_tui import stage
-from haruon_tui.errors import StageError
-from haruon_tui.model.folder import adopt, require_model
+from haruon_tui.model.card import Card, card
+from haruon_tui.model.folder import adopt, refuse_remote_code
 from haruon_tui.stage import InputPath
 
 if TYPE_CHECKING:
@@ -21,152 +21,125 @@ if TYPE_CHECKING:
     from haruon_tui.settings import Settings
 
 TINY = "tiny"
-ANSWERS = {
-    "openness": "새로운 것을 배우는 걸 좋아해요",
-    "conscientiousness": "계획을 세우고 지키는 게 중요해요",
-    "extraversion": "혼자 있을 때 에너지를 얻어요",
-    "agreeableness": "사람들을 도와주는 걸 즐겨요",
-    "neuroticism": "스트레스를 받으면 운동으로 풀어요",
-}
-"""The guide's test answers (3.2, 7.3)."""
-
-_NEW_TOKENS = 64
-_CONVERTIBLE = ("qwen2",)
+CONVERTIBLE = ("qwen2",)
 
 
 class Params(stage.Params):
     base: str = Field(description='"tiny", a name on the Hub, or the name of `folder`')
     revision: str
     folder: InputPath | None = Field(None, description="a model on this machine")
+    remote_code: bool = Field(False, description="the base may run the Python code it brings")
 
 
 class Result(stage.Result):
+    """`commit` is what the revision was on the Hub when it was fetched; None for other bases."""
+
     base: str
-    model_type: str
-    parameters: int
-    bytes: int
+    revision: str
+    commit: str | None
+    card: Card
     prompt: str
     answer: str
+    answer_tokens: int
+    answer_stopped: bool
     tokens_per_second: float
+    device: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    folder: Path
+    commit: str | None = None
+    offline: bool = False
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
     """Take the model section; an absolute path is a folder, whose content is what counts."""
     base = Path(settings.model.base)
+    name = base.name if base.is_absolute() else settings.model.base
     return Params(
-        base=base.name if base.is_absolute() else settings.model.base,
+        base=name,
         revision=settings.model.revision,
         folder=base if base.is_absolute() else None,
+        remote_code=settings.model.trust_remote_code == name,
     )
 
 
 def run(params: Params, job: JobContext) -> Result:
-    """Build, adopt or download the base. Raises StageError, Stopped."""
-    from haruon_tui.model import compute
+    """Build, adopt or fetch the base. Raises StageError, Stopped."""
+    from haruon_tui.model.first_answer import first_answer
 
-    compute.use_allowed_cores()
     source = _source(params, job)
-    config = require_model(source)
-    if config["model_type"] not in _CONVERTIBLE:
+    facts = card(source.folder)
+    refuse_remote_code(
+        source.folder / "config.json", params.base, allowed=params.remote_code
+    )
+    if facts.model_type not in CONVERTIBLE:
         job.log(
-            f"{params.base} is a {config['model_type']} model: it can be trained and merged, but "
-            f"only {', '.join(_CONVERTIBLE)} can be converted to GGUF",
+            f"{params.base} is a {facts.model_type} model: it can be trained and merged, but "
+            f"only {', '.join(CONVERTIBLE)} can be converted to GGUF",
             "warning",
         )
-    with job.artifact("model", base=params.base, revision=params.revision) as temporary:
-        adopt(source, temporary)
+    if params.remote_code:
+        job.log(f"{params.base} may run its own Python code here ([model] trust_remote_code)")
+    about = {"base": params.base, "revision": params.revision, "commit": source.commit}
+    with job.artifact("model", **about) as temporary:
+        adopt(source.folder, temporary, remote_code=params.remote_code)
     job.raise_if_stopped()
-    folder = job.artifacts / "model"
-    job.progress(0, 1, phase="first answer", unit="answers")
-    answer, speed, parameters = _first_answer(folder)
-    job.progress(1, 1, phase="first answer", unit="answers")
+    said = first_answer(job.artifacts / "model", job, remote_code=params.remote_code)
+    at = f" at {source.commit[:12]}" if source.commit else ""
     return Result(
-        summary=f"{params.base}: {parameters / 1e6:,.1f} M parameters, "
-        f"{speed:.0f} tokens/s in its first answer",
+        summary=f"{params.base}{at}: {facts.parameters / 1e6:,.1f} M parameters, "
+        f"{said.tokens_per_second:.0f} tokens/s in its first answer",
         base=params.base,
-        model_type=config["model_type"],
-        parameters=parameters,
-        bytes=sum(file.stat().st_size for file in folder.iterdir()),
-        prompt=_user_text(),
-        answer=answer,
-        tokens_per_second=round(speed, 1),
+        revision=params.revision,
+        commit=source.commit,
+        card=facts,
+        prompt=said.prompt,
+        answer=said.text,
+        answer_tokens=said.tokens,
+        answer_stopped=said.stopped,
+        tokens_per_second=said.tokens_per_second,
+        device=said.device,
     )
 
 
-def _source(params: Params, job: JobContext) -> Path:
+def _source(params: Params, job: JobContext) -> _Source:
     if params.folder:
-        return params.folder
+        return _Source(params.folder)
     if params.base == TINY:
+        from haruon_tui.model import compute
         from haruon_tui.model.tiny import cached_base
 
-        return cached_base(job)
-    return _download(params, job)
-
-
-def _download(params: Params, job: JobContext) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        compute.use_allowed_cores()
+        return _Source(cached_base(job))
+    from haruon_tui.model.fetch import fetch
 
     job.log(f"fetching {params.base} at {params.revision}")
-    job.progress(0, 1, phase="downloading", unit="models")
-    try:
-        return Path(
-            snapshot_download(
-                params.base,
-                revision=params.revision,
-                allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt"],
-            )
+    fetched = fetch(params.base, params.revision, job, remote_code=params.remote_code)
+    _say_pinned(params, fetched.commit, fetched.arrived, job)
+    return _Source(fetched.folder, fetched.commit, fetched.offline)
+
+
+def _say_pinned(params: Params, commit: str, arrived: int, job: JobContext) -> None:
+    """Tell the commit, and whether the revision is another one than when it was last fetched."""
+    came = f"{arrived:,} bytes came" if arrived else "nothing had to be fetched"
+    job.log(f"{params.base} is pinned to commit {commit}; {came}")
+    before = last_commit(job.folder.parent, params)
+    if before and before != commit:
+        job.log(
+            f"{params.revision} has moved: it was {before[:12]} when it was last fetched and is "
+            f'{commit[:12]} now. [model] revision = "{before}" keeps the old one',
+            "warning",
         )
-    except LocalEntryNotFoundError as error:
-        what, do = "is not on this machine, and the Hub cannot be reached", "check the network"
-        cause: Exception = error
-    except HFValidationError as error:
-        what, do = "is no name that the Hub knows", "write owner/name"
-        cause = error
-    except HfHubHTTPError as error:
-        what = f"was refused by the Hub: {str(error).splitlines()[0]}"
-        do = "check the name and the revision; for a gated model set HF_TOKEN"
-        cause = error
-    except OSError as error:
-        what, do = f"could not be fetched: {error}", "check the network and the disk"
-        cause = error
-    raise StageError(
-        what,
-        where=f"model.base = {params.base!r}",
-        expected=f'"{TINY}", a model on the Hugging Face Hub, or a local folder',
-        do=f"{do}; or set model.base to a folder that holds the model",
-    ) from cause
 
 
-def _user_text() -> str:
-    from haruon_tui.dataset.persona import user_turn
+def last_commit(runs: Path, params: Params) -> str | None:
+    """The commit that the newest finished run with this base and revision was pinned to."""
+    from haruon_tui.jobs.store import Store
 
-    return user_turn(ANSWERS)
-
-
-def _first_answer(folder: Path) -> tuple[str, float, int]:
-    """The base's answer to the guide's test answers, tokens/s, and its parameter count."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from haruon_tui.dataset.persona import prompt_messages
-    from haruon_tui.model import compute
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(compute.device())
-    if tokenizer.chat_template:
-        inputs: Any = tokenizer.apply_chat_template(
-            prompt_messages(ANSWERS),
-            add_generation_prompt=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
-    else:
-        inputs = tokenizer(_user_text(), return_tensors="pt")
-    inputs = inputs.to(model.device)
-    started = time.monotonic()
-    with torch.inference_mode():
-        output = model.generate(**inputs, max_new_tokens=_NEW_TOKENS, do_sample=False)
-    made = output[0, inputs["input_ids"].shape[1] :]
-    speed = len(made) / (time.monotonic() - started)
-    return tokenizer.decode(made, skip_special_tokens=True), speed, model.num_parameters()
+    for run in Store(runs).of_stage("model"):
+        result = run.status().result or {}
+        if (result.get("base"), result.get("revision")) == (params.base, params.revision):
+            return result.get("commit")
+    return None
