@@ -33,7 +33,7 @@ def compose(arguments: argparse.Namespace) -> int:
 
 def validate(arguments: argparse.Namespace) -> int:
     """Check every record of a JSONL file. Exits 1 when one is not good enough."""
-    from haruon_tui.dataset.validator import validate_file
+    from haruon_tui.dataset.file_validation import validate_file
 
     summary = validate_file(arguments.file, arguments.rules or _workspace_rules(arguments))
     if arguments.json:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from haruon_tui.dataset import korean
+from haruon_tui.dataset.quotations import QUOTED
 from haruon_tui.dataset.rules import Rule
 
 Span = tuple[int, int]
@@ -15,9 +16,11 @@ LONGEST_SENTENCE = 400
 """Characters after an expression in which it may be taken back."""
 
 _SENTENCE_END = re.compile(r"[.!?\n]")
-_QUOTED = re.compile(
-    r"'[^'\n]{1,200}'|\"[^\"\n]{1,200}\"|‘[^’\n]{1,200}’|“[^”\n]{1,200}”|「[^」\n]{1,200}」"
+_COPULA_MAY_FOLLOW = re.compile(
+    r"[\"'”’」)\]*\uff09]*(?:[(\uff08][^()\n]{0,40}[)\uff09][\"'”’*]*)?\s?"
+    r"[이입인일임였예여에라다네고며죠지야랍군구니므란시세]"
 )
+"""Forms of the copula begin so, contracted ones after a vowel as well; the analyser decides."""
 
 
 def substring(rule: Rule, text: str) -> Iterator[Span]:
@@ -46,6 +49,8 @@ def copula(rule: Rule, text: str) -> Iterator[Span]:
     if rule.words is None:
         return
     for match in rule.words.finditer(text):
+        if not _COPULA_MAY_FOLLOW.match(text, match.end()):
+            continue
         word = korean.word_at(text, *match.span())
         start, end = match.start() - word.start, match.end() - word.start
         for found in korean.copulas(korean.analyse(word.text)):
@@ -78,7 +83,7 @@ FINDERS: dict[str, Finder] = {
 
 
 def _meant(rule: Rule, text: str, spans: Iterator[Span]) -> Iterator[Span]:
-    quoted = [] if rule.in_quotes else [match.span() for match in _QUOTED.finditer(text)]
+    quoted = [] if rule.in_quotes else [match.span() for match in QUOTED.finditer(text)]
     for start, end in spans:
         in_quotes = any(left < start and end < right for left, right in quoted)
         if not in_quotes and not _taken_back(rule, text, end):

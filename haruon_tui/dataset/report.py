@@ -39,7 +39,8 @@ class Part(NamedTuple):
     """One required part: its own line at [start, end) of the text, and what follows it.
 
     `written_level` is what stands after the colon of a trait heading, None where there is no
-    colon; `level` is the level of the scale it names, None when it names none.
+    colon; `level` is the level of the scale it names, None when it names none. `body` is at
+    `body_start`, without the blank space around it.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Part(NamedTuple):
     written_level: str | None = None
     level: str | None = None
     remark: str | None = None
+    body_start: int = 0
 
     @property
     def has_body(self) -> bool:
@@ -161,7 +163,10 @@ def _read_level(written: str | None) -> tuple[str | None, str | None]:
 
 def _with_bodies(text: str, found: list[Part]) -> tuple[Part, ...]:
     starts = [*(part.start for part in found), len(text)]
-    return tuple(
-        part._replace(body=text[part.end : following].strip())
-        for part, following in zip(found, starts[1:], strict=True)
-    )
+    parts = []
+    for part, following in zip(found, starts[1:], strict=True):
+        after = text[part.end : following]
+        body = after.strip()
+        start = part.end + after.index(body)
+        parts.append(part._replace(body=body, body_start=start))
+    return tuple(parts)

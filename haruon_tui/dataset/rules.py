@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from haruon_tui.dataset import persona
 from haruon_tui.errors import ConfigurationError
 
 Severity = Literal["error", "warning"]
@@ -46,6 +47,9 @@ class Rule(BaseModel):
     hints: tuple[str, ...] = Field(
         (), description="a text without any of these cannot break the rule: a quick first look"
     )
+    by_trait: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="words of each trait's field, by the trait's key"
+    )
     measure: str = Field("", description="how the figure that the rule looks at is measured")
     bar: float | None = Field(None, description="a finding where the figure is below it")
     limit: float | None = Field(None, description="a finding where the figure is above it")
@@ -69,10 +73,14 @@ class Rule(BaseModel):
         return re.compile(self.unless) if self.unless else None
 
     @cached_property
+    def all_hints(self) -> tuple[str, ...]:
+        """The hints that are written, or those that follow from `values`."""
+        return self.hints or (_cover(self.values) if self.check in _WORD_CHECKS else ())
+
+    @cached_property
     def hint(self) -> re.Pattern[str] | None:
         """Matches in every text that can break the rule; None where only its check can tell."""
-        hints = self.hints or (_cover(self.values) if self.check in _WORD_CHECKS else ())
-        return any_of(hints) if hints else None
+        return any_of(self.all_hints) if self.all_hints else None
 
     @model_validator(mode="after")
     def _patterns_compile(self) -> Rule:
@@ -104,6 +112,15 @@ class RuleSet(BaseModel):
             {
                 **rule,
                 "values": [word for value in rule.get("values", ()) for word in _of(value, lists)],
+                "hints": [
+                    word
+                    for hint in rule.get("hints", ())
+                    for word in (_cover(_of(hint, lists)) if hint[:1] == "@" else [hint])
+                ],
+                "by_trait": {
+                    trait: [word for value in words for word in _of(value, lists)]
+                    for trait, words in rule.get("by_trait", {}).items()
+                },
                 "pattern": re.sub(
                     r"<(\w+)>", lambda named: _any_of(lists[named[1]]), rule.get("pattern", "")
                 ),
@@ -173,16 +190,23 @@ def _any_of(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(branches)})"
 
 
-def _cover(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Few and short pieces, so that each of `words` holds one (a greedy set cover)."""
+def _cover(words: Iterable[str]) -> tuple[str, ...]:
+    """Few and short pieces, so that each of `words` holds one (a greedy set cover). Pieces that
+    stand in the fixed parts of every record are passed over, for they tell nothing."""
+    fixed = " ".join([persona.SYSTEM_PROMPT, persona.TITLE, persona.OPENING, persona.SUMMARY])
+    fixed += " ".join(trait.heading for trait in persona.TRAITS)
     pieces: dict[str, set[str]] = {}
     for word in words:
         for at in range(max(1, len(word) - 1)):
             pieces.setdefault(word[at : at + 2], set()).add(word)
-    chosen: list[str] = []
-    left = set(words)
+    single = {word for word in words if len(word) == 1}
+    chosen = sorted(single)
+    left = {word for word in words if not single & set(word)}
     while left:
-        best = max(sorted(pieces), key=lambda piece: len(pieces[piece] & left))
+        best = max(
+            sorted(pieces), key=lambda piece: (bool(pieces[piece] & left), piece not in fixed,
+                                               len(pieces[piece] & left))
+        )
         chosen.append(best)
         left -= pieces[best]
     return tuple(chosen)

@@ -1,16 +1,16 @@
-"""Checks records and reports against a rule set, and whole files line by line."""
+"""Checks records and reports against a rule set. Whole files: haruon_tui.dataset.file_validation."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from haruon_tui.dataset import checks, records, rules
-from haruon_tui.dataset.checks import Hit
+from haruon_tui.dataset import checks, persona_scores, rules, token_lengths
+from haruon_tui.dataset.hit import Hit
+from haruon_tui.dataset.record_checks import messages
 from haruon_tui.dataset.report import parse
 from haruon_tui.dataset.rules import Group, Rule, RuleSet, Severity
 
@@ -21,7 +21,7 @@ EXCERPT = 120
 """Characters of the text that a finding shows at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing wrong with a record or a report.
 
@@ -44,163 +44,121 @@ class Finding:
         return f"{self.severity} {self.rule} at {self.path}: {self.message}{shown}"
 
 
-@dataclass(frozen=True)
-class LineFinding:
-    """A finding in a file: the line, and the record's id where it has one."""
-
-    line: int
-    id: str | None
-    finding: Finding
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"line": self.line, "id": self.id, **asdict(self.finding)}
-
-
 class Validator:
-    """Applies one rule set. Holds nothing between records; safe to share."""
+    """Applies one rule set to single records; holds nothing between them that decides."""
 
-    def __init__(self, rule_set: str | RuleSet = rules.DEFAULT) -> None:
-        """`rule_set` is a name or a set that was read. Raises ConfigurationError."""
+    def __init__(
+        self,
+        rule_set: str | RuleSet = rules.DEFAULT,
+        *,
+        tokens: token_lengths.Counter | None = None,
+        leave_out: Collection[Group] = (),
+    ) -> None:
+        """`rule_set` is a name or a set that was read, `tokens` counts with the base model's
+        tokenizer (without it, lengths are estimated), `leave_out` names groups not to check.
+        Raises ConfigurationError."""
         self.rules = rules.load(rule_set) if isinstance(rule_set, str) else rule_set
         checks.require_known(self.rules)
+        self._tokens = tokens or token_lengths.Estimate()
+        used = [rule for rule in self.rules.rules if rule.group not in leave_out]
+        self._record_rules = _checks(used, checks.RECORD_CHECKS, "record")
+        self._text_plan = _Plan(_checks(used, checks.TEXT_CHECKS, "text"))
+        self._report_plan = _Plan(
+            _checks(used, checks.REPORT_CHECKS, "form", "safety", "persona")
+        )
+        self._evidence_rules = _checks(used, checks.EVIDENCE_CHECKS, "evidence")
+        self._token_rules = {rule.check: rule for rule in used if rule.group == "tokens"}
+        self._system = ("", list[tuple[Rule, Hit]]())
 
     def check_report(self, text: str) -> list[Finding]:
-        """What is wrong with a report: characters, form and safety, by position."""
-        return _sorted(self._text(text, "$") + self._report(text, "$"))
+        """What is wrong with a report: characters, form, safety and persona, by position."""
+        return _sorted(self._text(text, "$", None) + self._report(text, "$"))
 
     def check(self, record: object) -> list[Finding]:
         """What is wrong with a record, by path and position. Takes any JSON value."""
         found: list[Finding] = []
-        for rule in self._of("record"):
-            hits = islice(checks.RECORD_CHECKS[rule.check](rule, record), MAX_HITS)
-            found += [_finding(rule, hit, "$", None) for hit in hits]
-        for place, message in checks.messages(record):
-            text = message.get("content")
+        for rule, check in self._record_rules:
+            for hit in islice(check(rule, record), MAX_HITS):
+                text = _text_at(record, hit.path) if hit.start is not None else None
+                found.append(make_finding(rule, hit, "$", text))
+        said = ""
+        for place, message in messages(record):
+            text, role = message.get("content"), message.get("role")
             if not isinstance(text, str) or not text.strip():
                 continue
             path = f"$.messages[{place}].content"
-            found += self._text(text, path)
-            if message.get("role") == "assistant":
+            found += self._text(text, path, role)
+            if role == "user":
+                said = text
+            elif role == "assistant":
                 found += self._report(text, path)
-        return _sorted(found)
+                found += self._evidence(text, said, path)
+        if self._token_rules:
+            found += self._lengths(record)
+        return _sorted(found) if found else found
 
-    def _text(self, text: str, path: str) -> list[Finding]:
-        return [
-            _finding(rule, hit, path, text)
-            for rule in self._of("text")
-            for hit in islice(checks.TEXT_CHECKS[rule.check](rule, text), MAX_HITS)
-        ]
+    def persona_scores(self, text: str) -> dict[str, float]:
+        """The five persona qualities of a report, 0 to 1; 0 for a report that is not complete."""
+        report = parse(text)
+        return {
+            rule.check.removeprefix("persona-"): (
+                persona_scores.SCORES[rule.check.removeprefix("persona-")](rule, report)
+                if report.complete
+                else 0.0
+            )
+            for rule in self.rules.rules
+            if rule.group == "persona"
+        }
+
+    def _text(self, text: str, path: str, role: object) -> list[Finding]:
+        if role == "system":  # the same in every record
+            if self._system[0] != text:
+                self._system = (text, list(self._text_plan.hits(text, text)))
+            hits = self._system[1]
+        else:
+            hits = list(self._text_plan.hits(text, text))
+        return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
     def _report(self, text: str, path: str) -> list[Finding]:
-        report = parse(text)
-        found = [
-            _finding(rule, hit, path, text)
-            for rule in self._of("form", "safety")
-            for hit in islice(checks.REPORT_CHECKS[rule.check](rule, text, report), MAX_HITS)
-        ]
+        hits = self._report_plan.hits(text, text, parse(text))
+        found = [make_finding(rule, hit, path, text) for rule, hit in hits]
         return [finding for finding in found if not _said_already(finding, found)]
 
-    def _of(self, *groups: Group) -> Iterator[Rule]:
-        return (rule for rule in self.rules.rules if rule.group in groups)
+    def _evidence(self, text: str, said: str, path: str) -> list[Finding]:
+        if not said:
+            return []
+        return [
+            make_finding(rule, hit, path, text)
+            for rule, check in self._evidence_rules
+            for hit in islice(check(rule, text, parse(text), said), MAX_HITS)
+        ]
+
+    def _lengths(self, record: object) -> Iterator[Finding]:
+        total = 0
+        report: tuple[str, int, int] | None = None
+        for place, message in messages(record):
+            text, role = message.get("content"), message.get("role")
+            if isinstance(text, str):
+                count = self._tokens.count(text, spoken=role == "user")
+                total += count + token_lengths.PER_MESSAGE
+                if role == "assistant":
+                    report = (f"$.messages[{place}].content", count, len(text))
+        if report is None:
+            return
+        path, count, length = report
+        for name, tokens in (("report-tokens", count), ("context-tokens", total)):
+            rule = self._token_rules.get(name)
+            if rule is not None and rule.limit is not None and tokens > rule.limit:
+                detail = f"{tokens} tokens, {rule.limit:.0f} fit"
+                if not self._tokens.exact:
+                    detail = f"at most {tokens} tokens (an estimate without the tokenizer), "
+                    detail += f"{rule.limit:.0f} fit"
+                yield make_finding(rule, Hit(detail, "", 0, length, self._tokens.exact), path, None)
 
 
 def is_valid(findings: list[Finding]) -> bool:
     """Whether a record with these findings can be trained on: warnings are allowed."""
     return not any(finding.severity == "error" for finding in findings)
-
-
-@dataclass
-class FileSummary:
-    """What validating a file found. `findings` holds the first ones, `findings_left_out` counts
-    the rest; `rules` counts findings per rule, `levels` reports per trait and level."""
-
-    path: str
-    rule_set: str
-    records: int = 0
-    valid: int = 0
-    unreadable: int = 0
-    rules: dict[str, int] = field(default_factory=dict)
-    levels: dict[str, dict[str, int]] = field(default_factory=dict)
-    findings: list[LineFinding] = field(default_factory=list)
-    findings_left_out: int = 0
-
-    @property
-    def invalid(self) -> int:
-        """Records with an error, and lines that are no record."""
-        return self.records - self.valid + self.unreadable
-
-    @property
-    def ok(self) -> bool:
-        return self.records > 0 and self.invalid == 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a JSON document."""
-        return {
-            **asdict(self),
-            "invalid": self.invalid,
-            "ok": self.ok,
-            "findings": [found.as_dict() for found in self.findings],
-        }
-
-
-def validate_file(
-    path: Path,
-    rule_set: str | RuleSet = rules.DEFAULT,
-    *,
-    keep: int = 1000,
-    on_valid: Callable[[records.Line], None] | None = None,
-    on_line: Callable[[int], None] | None = None,
-) -> FileSummary:
-    """Validate a JSONL file record by record; memory does not grow with the file.
-
-    `keep` findings are kept. `on_valid` gets each usable record, `on_line` every line's number
-    (for progress; raise from it to stop). Raises ConfigurationError for a file that cannot be
-    read or an unknown rule set.
-    """
-    validator = Validator(rule_set)
-    summary = FileSummary(str(path), validator.rules.name)
-    counts: Counter[str] = Counter()
-    levels = LevelTable()
-    for line in records.read(path):
-        if on_line:
-            on_line(line.number)
-        if isinstance(line, records.BadLine):
-            summary.unreadable += 1
-            found, id = [_unreadable(line)], None
-        else:
-            summary.records += 1
-            found, id = validator.check(line.record), id_of(line.record)
-            levels.count(line.record)
-            if is_valid(found):
-                summary.valid += 1
-                if on_valid:
-                    on_valid(line)
-        counts.update(finding.rule for finding in found)
-        room = max(0, keep - len(summary.findings))
-        summary.findings += [LineFinding(line.number, id, finding) for finding in found[:room]]
-        summary.findings_left_out += len(found[room:])
-    summary.rules = dict(counts.most_common())
-    summary.levels = levels.as_dict()
-    return summary
-
-
-class LevelTable:
-    """Counts the levels that reports give, per trait."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
-
-    def count(self, record: dict[str, Any]) -> None:
-        self._counts.update(parse(records.content(record, "assistant")).levels.items())
-
-    def as_dict(self) -> dict[str, dict[str, int]]:
-        """Every trait with every level of the scale, lowest first."""
-        from haruon_tui.dataset.persona import LEVELS, TRAITS
-
-        return {
-            trait.key: {level: self._counts[trait.key, level] for level in LEVELS}
-            for trait in TRAITS
-        }
 
 
 def id_of(record: dict[str, Any]) -> str | None:
@@ -210,15 +168,47 @@ def id_of(record: dict[str, Any]) -> str | None:
     return id if isinstance(id, str) else None
 
 
-def _finding(rule: Rule, hit: Hit, path: str, text: str | None) -> Finding:
-    message = f"{rule.what}: {hit.detail}" if hit.detail else rule.what
+class _Plan:
+    """Rules in the order of work: those whose hints one search over the text can rule out."""
+
+    def __init__(self, rules_and_checks: list[tuple[Rule, Callable[..., Iterator[Hit]]]]) -> None:
+        self._always = [pair for pair in rules_and_checks if pair[0].hint is None]
+        self._hinted = [
+            (rule.hint, rule, check) for rule, check in rules_and_checks if rule.hint is not None
+        ]
+        hints = {hint for _, rule, _ in self._hinted for hint in rule.all_hints}
+        self._any: re.Pattern[str] | None = rules.any_of(hints) if hints else None
+
+    def hits(self, text: str, *given: Any) -> Iterator[tuple[Rule, Hit]]:
+        for rule, check in self._always:
+            for hit in islice(check(rule, *given), MAX_HITS):
+                yield rule, hit
+        if self._any is not None and self._any.search(text):
+            for hint, rule, check in self._hinted:
+                if hint.search(text):
+                    for hit in islice(check(rule, *given), MAX_HITS):
+                        yield rule, hit
+
+
+def _checks(used: list[Rule], table: dict[str, Any], *groups: Group) -> list[tuple[Rule, Any]]:
+    return [(rule, table[rule.check]) for rule in used if rule.group in groups]
+
+
+def _text_at(record: object, path: str) -> str | None:
+    """The content that a record's check placed a span in (`.messages[1].content`)."""
+    place = path.removeprefix(".messages[").removesuffix("].content")
+    found = dict(messages(record)).get(int(place)) if place.isdigit() else None
+    return found.get("content") if found else None
+
+
+def make_finding(rule: Rule, hit: Hit, path: str, text: str | None) -> Finding:
     shown = text[hit.start : hit.end] if text is not None and hit.start is not None else ""
     if len(shown) > EXCERPT:
         shown = shown[: EXCERPT - 1] + "…"
     return Finding(
         rule.id,
-        rule.severity,
-        message,
+        rule.severity if hit.proven else "warning",
+        f"{rule.what}: {hit.detail}" if hit.detail else rule.what,
         path + hit.path,
         hit.start,
         hit.end,
@@ -240,20 +230,6 @@ def _said_already(finding: Finding, found: list[Finding]) -> bool:
         and other.start < finding.end
         and finding.start < other.end
         for other in found
-    )
-
-
-def _unreadable(line: records.BadLine) -> Finding:
-    return Finding(
-        "unreadable-line",
-        "error",
-        f"the line {line.message} (byte {line.byte} of the file)",
-        "$",
-        None,
-        None,
-        "mend the line or take it out; the other lines stay usable",
-        "",
-        "record",
     )
 
 

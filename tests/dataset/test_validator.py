@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from haruon_tui.dataset import golden, persona, records
 from haruon_tui.dataset.report import parse
-from haruon_tui.dataset.validator import Finding, Validator, is_valid, validate_file
+from haruon_tui.dataset.file_validation import validate_file
+from haruon_tui.dataset.validator import Finding, Validator, is_valid
 
 VALIDATOR = Validator()
 GOLDEN = [line.record for line in records.read(golden.reports_file()) if hasattr(line, "record")]

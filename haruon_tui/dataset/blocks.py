@@ -1,0 +1,60 @@
+"""A JSONL file in blocks of whole lines, so that several processes can check it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from haruon_tui.dataset import records
+from haruon_tui.errors import ConfigurationError
+
+BLOCK_BYTES = 512 << 10
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines: `lines` lines and `byte` bytes of the file come before them."""
+
+    lines: int
+    byte: int
+    data: bytes
+
+    def records(self) -> Iterator[records.Line | records.BadLine]:
+        """The block's lines, decoded."""
+        return records.read_stream(BytesIO(self.data), self.lines, self.byte)
+
+
+def split(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The file in blocks of about `size` bytes; a longer line makes a longer block, and of a line
+    above records.MAX_LINE_BYTES only so much is kept that it is refused.
+
+    Raises ConfigurationError when the file cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield from _split(stream, size)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror or error}",
+            where=str(path),
+            expected="a JSONL file: one JSON object per line",
+        ) from error
+
+
+def _split(stream: BinaryIO, size: int) -> Iterator[Block]:
+    lines = byte = 0
+    while data := stream.read(size):
+        length = len(data)
+        if not data.endswith(b"\n"):
+            rest = stream.readline(records.MAX_LINE_BYTES + 2)
+            length += len(rest)
+            data += rest
+            while rest and not rest.endswith(b"\n"):  # too long for a record: pass over it
+                rest = stream.readline(records.MAX_LINE_BYTES)
+                length += len(rest)
+        yield Block(lines, byte, data)
+        lines += data.count(b"\n") + (not data.endswith(b"\n"))
+        byte += length

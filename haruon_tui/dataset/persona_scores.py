@@ -1,0 +1,90 @@
+"""The guide's five persona qualities as figures: expert, empathic, insightful, careful, structured.
+
+The guide names them and leaves open what they are; each is measured here by signs in a complete
+report, and gives 0 to 1. What counts as a sign is in the rule data: `by_trait` (words of each
+trait's field) and `pattern`. The definition in words is the rule's `measure`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from haruon_tui.dataset.quotations import QUOTED
+from haruon_tui.dataset.report import SUMMARY, Report
+from haruon_tui.dataset.rules import Rule, any_of
+
+LONGEST_SENTENCE = 130
+"""Characters; a longer sentence holds more than one thought."""
+
+_SENTENCES = (1, 5)
+"""Fewest and most sentences of a trait's section."""
+
+_BREAK = re.compile(r"(?<=[.!?])\s+")
+Score = Callable[[Rule, Report], float]
+
+
+def expert(rule: Rule, report: Report) -> float:
+    """The share of the trait sections that speak of the trait in the words of its field."""
+    fields = _fields(rule)
+    return sum(bool(fields[part.key].search(part.body)) for part in report.traits) / 5
+
+
+def empathic(rule: Rule, report: Report) -> float:
+    """Sections that acknowledge a feeling, an effort or a strength, out of three."""
+    return min(1.0, _sections_with(rule, report) / 3)
+
+
+def insightful(rule: Rule, report: Report) -> float:
+    """Half: sections that set two things against each other or draw a consequence, out of three;
+    half: traits that the summary touches, out of two."""
+    fields = _fields(rule)
+    touched = sum(bool(field.search(report.summary)) for field in fields.values())
+    return min(1.0, _sections_with(rule, report) / 3) / 2 + min(1.0, touched / 2) / 2
+
+
+def careful(rule: Rule, report: Report) -> float:
+    """Sections with a hedged reading, out of four."""
+    return min(1.0, _sections_with(rule, report) / 4)
+
+
+def structured(rule: Rule, report: Report) -> float:
+    """The mean of three shares over the trait sections: those that quote an answer, those of one
+    to five sentences, those without a sentence above 130 characters."""
+    figures = []
+    for part in report.traits:
+        sentences = _BREAK.split(part.body)
+        figures += [
+            bool(QUOTED.search(part.body)),
+            _SENTENCES[0] <= len(sentences) <= _SENTENCES[1],
+            max(map(len, sentences)) <= LONGEST_SENTENCE,
+        ]
+    return sum(figures) / len(figures) if figures else 0.0
+
+
+SCORES: dict[str, Score] = {
+    "expert": expert,
+    "empathic": empathic,
+    "insightful": insightful,
+    "careful": careful,
+    "structured": structured,
+}
+
+
+def _sections_with(rule: Rule, report: Report) -> int:
+    if rule.regex is None:
+        return 0
+    found = sum(bool(rule.regex.search(part.body)) for part in report.traits)
+    return found + sum(
+        bool(rule.regex.search(part.body)) for part in report.parts if part.key == SUMMARY
+    )
+
+
+def _fields(rule: Rule) -> dict[str, re.Pattern[str]]:
+    return _compiled(tuple(rule.by_trait.items()))
+
+
+@lru_cache(maxsize=8)
+def _compiled(fields: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, re.Pattern[str]]:
+    return {trait: any_of(words) for trait, words in fields}

@@ -1,0 +1,186 @@
+"""Checks of a report: its parts and their order, levels, lengths, letters, persona, quotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from haruon_tui.dataset import persona, persona_scores, quotations
+from haruon_tui.dataset.hit import Hit
+from haruon_tui.dataset.report import PARTS, SUMMARY, TITLE, Part, Report
+from haruon_tui.dataset.rules import Rule
+
+_TRAITS = {trait.key: trait for trait in persona.TRAITS}
+_BREAK = re.compile(r"(?<=[.!?])\s+")
+
+SHORTEST_REPEATED = 12
+"""Characters; a shorter sentence may well come twice."""
+
+
+def required(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for word in rule.values:
+        if word not in text:
+            yield Hit(f"'{word}'")
+
+
+def sections(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for key in report.missing:
+        yield Hit(f"'{_form_of(key)}'")
+
+
+def order(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    furthest = -1
+    for part in report.parts:
+        place = PARTS.index(part.key)
+        if place <= furthest:
+            twice = sum(part.key == other.key for other in report.parts) > 1
+            detail = "twice" if twice else f"after '{_form_of(PARTS[furthest])}'"
+            yield Hit(f"'{_form_of(part.key)}' comes {detail}", "", part.start, part.end)
+        furthest = max(furthest, place)
+
+
+def bodies(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for part in report.parts:
+        if (part.key in _TRAITS or part.key == SUMMARY) and not part.has_body:
+            yield Hit("", "", part.start, part.end)
+
+
+def levels(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for part in report.traits:
+        if part.level is None:
+            written = part.written_level
+            detail = f"'{written[:40]}' is not on it" if written else "none is written"
+            yield Hit(detail, "", part.start, part.end)
+
+
+def headings(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for part in report.parts:
+        if (wanted := _exact_heading(part)) and part.heading != wanted:
+            yield Hit(f"the form has '{wanted}'", "", part.start, part.end)
+    for start, end in report.other_headings:
+        yield Hit("the form has no such heading", "", start, end)
+
+
+def preamble(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    if report.preamble and report.parts:
+        yield Hit("", "", *_span_of_start(text, report.parts[0].start))
+
+
+def _span_of_start(text: str, end: int) -> tuple[int, int]:
+    before = text[:end]
+    return len(before) - len(before.lstrip()), len(before.rstrip())
+
+
+def _form_of(key: str) -> str:
+    if key in _TRAITS:
+        return _TRAITS[key].heading
+    return {TITLE: persona.TITLE, SUMMARY: persona.SUMMARY}.get(key, persona.OPENING)
+
+
+def _exact_heading(part: Part) -> str | None:
+    if part.key not in _TRAITS:
+        return _form_of(part.key)
+    if part.level is None:
+        return None  # the rule on levels has spoken
+    remark = f" ({part.remark})" if part.remark else ""
+    return f"{_TRAITS[part.key].heading}: {part.level}{remark}"
+
+
+def section_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    """Trait sections between `bar` and `limit` characters."""
+    for part in report.traits if report.complete else ():
+        yield from _outside(rule, part)
+
+
+def summary_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    for part in report.parts if report.complete else ():
+        if part.key == SUMMARY:
+            yield from _outside(rule, part)
+
+
+def _outside(rule: Rule, part: Part) -> Iterator[Hit]:
+    length = len(part.body)
+    if not (rule.bar or 0) <= length <= (rule.limit or length):
+        detail = f"{length} characters; {rule.bar:.0f} to {rule.limit:.0f} are fine"
+        yield Hit(detail, "", part.body_start, part.body_start + length)
+
+
+def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    if report.complete and not (rule.bar or 0) <= len(text) <= (rule.limit or len(text)):
+        detail = f"{len(text)} characters; {rule.bar:.0f} to {rule.limit:.0f} are fine"
+        yield Hit(detail, "", 0, len(text))
+
+
+def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    """Sentences that stood in the report before."""
+    seen: set[str] = set()
+    for part in report.parts:
+        at = part.body_start
+        for sentence in _BREAK.split(part.body) if part.body else ():
+            at = text.index(sentence, at)
+            if len(sentence) >= SHORTEST_REPEATED and sentence in seen:
+                yield Hit("", "", at, at + len(sentence))
+            seen.add(sentence)
+            at += len(sentence)
+
+
+def letters(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    """Letters of the rule's pattern, outside headings and quotations, but for `values`."""
+    if rule.regex is None:
+        return
+    places: list[tuple[int, int]] | None = None
+    for match in rule.regex.finditer(text):
+        if match[0] in rule.values:
+            continue
+        if places is None:
+            places = [(part.start, part.end) for part in report.parts]
+            places += [found.span() for found in quotations.QUOTED.finditer(text)]
+        if not any(start <= match.start() < end for start, end in places):
+            yield Hit("", "", *match.span())
+
+
+def persona_quality(name: str) -> Callable[[Rule, str, Report], Iterator[Hit]]:
+    """A check that the score `name` of a complete report reaches the rule's bar."""
+
+    def check(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+        score = persona_scores.SCORES[name](rule, report) if report.complete else 1.0
+        if rule.bar is not None and score < rule.bar:
+            yield Hit(f"{score:.2f}; {rule.bar:.2f} is wanted", "", 0, len(text))
+
+    return check
+
+
+def said(rule: Rule, text: str, report: Report, answers: str) -> Iterator[Hit]:
+    """Quoted phrases of which at least `bar` of the content words were said.
+
+    In the summary, a phrase that is no sentence names a type ('지킴이') and is no quotation.
+    """
+    for part in report.parts:
+        if not part.body:
+            continue
+        for start, end in quotations.quoted(text, part.body_start, part.body_start + len(part.body)):
+            phrase = text[start:end]
+            if phrase in answers:
+                continue
+            if part.key == SUMMARY and quotations.is_a_name(phrase):
+                continue
+            share = quotations.share_said(phrase, answers)
+            if share < (rule.bar or 0):
+                yield Hit(f"{share:.0%} of its words were said", "", start, end)
+
+
+CHECKS: dict[str, Callable[[Rule, str, Report], Iterator[Hit]]] = {
+    "required": required,
+    "sections": sections,
+    "order": order,
+    "bodies": bodies,
+    "levels": levels,
+    "headings": headings,
+    "preamble": preamble,
+    "section-length": section_length,
+    "summary-length": summary_length,
+    "report-length": report_length,
+    "repeated": repeated,
+    "letters": letters,
+    **{f"persona-{name}": persona_quality(name) for name in persona_scores.SCORES},
+}
