@@ -161,6 +161,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("dataset", "v", "change_view", "Change between checks and examples", "View"),
     Action("dataset", "n", "next_page", "Next 200 examples", "Next"),
     Action("dataset", "b", "previous_page", "200 examples back"),
+    Action(
+        "model", "v", "change_view", "Change between the model and the choice of base", "Choice"
+    ),
+    Action("model", "left", "mark(-1)", "Mark the base at the left"),
+    Action("model", "right", "mark(1)", "Mark the base at the right"),
+    Action("model", "c", "choose", "Make the marked base this workspace's", "Choose"),
+    Action("model", "p", "probe", "Let the model speak again", "Speak"),
     Action("evaluate", "v", "change_view", "Change between figures and reports", "View"),
     Action("chat", "i", "write", "Write a question; Enter sends it", "Write"),
     Action("chat", "enter", "write", "Write a question"),

@@ -107,6 +107,26 @@ class Engine:
         params = pipeline_stage.params_for(steps, planning.select(None, None))
         return self._pool.submit("pipeline", params, reuse=False)
 
+    def probe(self) -> Submission:
+        """Let today's base speak again. Raises HaruonError."""
+        from haruon_tui import planning
+        from haruon_tui.errors import ConfigurationError
+        from haruon_tui.model.probe import Params
+        from haruon_tui.model.stage import Params as ModelParams
+
+        step = planning.plan(self._workspace, self._store)["model"]
+        if step.finished is None or not isinstance(step.params, ModelParams):
+            raise ConfigurationError("there is no base model to hear yet", do="press r to get it")
+        folder = step.finished.artifacts / "model"
+        params = Params(folder=folder, remote_code=step.params.remote_code)
+        return self._pool.submit("probe", params, reuse=False)
+
+    def set_base(self, base: str) -> None:
+        """Write another base model into haruon.toml. Raises HaruonError."""
+        from haruon_tui.settings_file import set_base
+
+        set_base(self._workspace.file, base)
+
     def stop(self, run: Run) -> None:
         """Stop a run; returns when it has ended, at the latest after the grace time."""
         from haruon_tui.jobs import launch

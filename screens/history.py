@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 2000
 MAX_SAMPLES = 1800
+MAX_SAID = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class History:
         """Time and resident bytes, oldest first."""
         self.checkpoints: list[int] = []
         """The steps at which one was saved, over all attempts."""
+        self.said = ""
+        """What a model has written in this attempt; at most its end."""
         self.output: list[str] = []
         """The last lines of a crashed child's own output."""
         self._seq = 0
@@ -80,6 +83,8 @@ class History:
         match event["kind"]:
             case "log":
                 self._say(event["text"], event.get("level", "info"))
+            case "piece":
+                self.said = (self.said + event["text"])[-MAX_SAID:]
             case "metric":
                 self.points += 1
             case "progress":
@@ -94,6 +99,7 @@ class History:
             case "artifact":
                 self._say(f"made {event['name']}, {size(event.get('bytes', 0))}")
             case "running" if event["attempt"] > 1:
+                self.said = ""
                 self._say(f"attempt {event['attempt']} starts")
             case "running" | "stopping" | "stopped" | "finished":
                 self._say(event["kind"])

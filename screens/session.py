@@ -172,6 +172,22 @@ class Session:
         if self._may("start"):
             self._request(lambda engine: self._submitted(engine.submit_pipeline(), "pipeline"))
 
+    def probe(self) -> None:
+        """Let the base model speak again."""
+        if self._may("start"):
+            self._request(lambda engine: self._submitted(engine.probe(), "probe"))
+
+    def set_base(self, base: str) -> None:
+        """Make another model the workspace's base."""
+
+        def carry_out(engine: Engine) -> None:
+            engine.set_base(base)
+            self._say(f"model.base is {base} now")
+            self._look(engine)
+
+        if self._may("change"):
+            self._request(carry_out)
+
     def stop(self, run: Run) -> None:
         """Ask a run to stop, in a thread of its own: it can take the whole grace time."""
         engine = self._engine

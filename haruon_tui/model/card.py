@@ -65,6 +65,26 @@ class Card(BaseModel):
 def card(folder: Path) -> Card:
     """Read a model's card. Raises StageError for a folder that holds no whole model."""
     config = require_model(folder)
+    try:
+        return _card(folder, config)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StageError(
+            f"its files do not read as a model's: {type(error).__name__}: {error}",
+            where=f"{folder}: config.json, tokenizer.json, tokenizer_config.json, "
+            "generation_config.json",
+            expected="the files that transformers' save_pretrained() writes",
+            do="download or copy the model again",
+        ) from error
+
+
+def template_kind(template: str | None) -> str:
+    """The family of a chat template by the tokens it writes; "none" without one."""
+    if not template:
+        return "none"
+    return next((kind for mark, kind in TEMPLATE_MARKS if mark in template), "its own kind")
+
+
+def _card(folder: Path, config: dict[str, Any]) -> Card:
     counts, size = _weights(folder, tied=bool(config.get("tie_word_embeddings")))
     ids = token_ids(folder)
     names = {number: text for text, number in ids.items()}
@@ -91,13 +111,6 @@ def card(folder: Path) -> Card:
         ],
         license=_license(folder / "README.md"),
     )
-
-
-def template_kind(template: str | None) -> str:
-    """The family of a chat template by the tokens it writes; "none" without one."""
-    if not template:
-        return "none"
-    return next((kind for mark, kind in TEMPLATE_MARKS if mark in template), "its own kind")
 
 
 def chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
@@ -202,7 +215,9 @@ def _license(readme: Path) -> str | None:
     except OSError:
         return None
     front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license:[ \t]*[\"']?([^\s\"'#]+)", front.group(1), re.M) if front else None
+    found = (
+        re.search(r"^license:[ \t]*[\"']?([^\s\"'#]+)", front.group(1), re.M) if front else None
+    )
     return found.group(1) if found else None
 
 

@@ -244,7 +244,7 @@ def repository_folder(base: str) -> Path:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=base, repo_type="model")
+    return Path(constants.HF_HUB_CACHE) / str(repo_folder_name(repo_id=base, repo_type="model"))
 
 
 def wanted(
@@ -300,7 +300,9 @@ def _device(folder: Path) -> int:
 
 
 def _existing(folder: Path) -> Path:
-    return next(place for place in (folder, *folder.parents) if place.exists())
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def _offline() -> bool:

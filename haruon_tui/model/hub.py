@@ -143,7 +143,9 @@ def refusal(status: int, code: str, base: str, revision: str) -> StageError:
         what = f"is not on the Hub ({status})"
         do = "check the spelling: owner/name, as in Qwen/Qwen2-1.5B-Instruct"
     elif status == 401 and sent:
-        what = "was refused (401): the token in HF_TOKEN is not accepted, or there is no such model"
+        what = (
+            "was refused (401): the token in HF_TOKEN is not accepted, or there is no such model"
+        )
         do = "set HF_TOKEN to a valid token, or unset it for a public model; check the spelling"
     elif status in (401, 403):
         what = f"was refused ({status}): it does not exist, or it is private or gated"

@@ -37,9 +37,7 @@ def run(params: Params, job: JobContext) -> Result:
     refuse_remote_code(
         params.folder / "config.json", params.folder.name, allowed=params.remote_code
     )
-    said = first_answer(
-        params.folder, job, prompt=params.prompt, remote_code=params.remote_code
-    )
+    said = first_answer(params.folder, job, prompt=params.prompt, remote_code=params.remote_code)
     end = "stopped by itself" if said.stopped else "cut off"
     return Result(
         summary=f"{said.tokens} tokens at {said.tokens_per_second:.0f} tokens/s, {end}",

@@ -71,9 +71,7 @@ def run(params: Params, job: JobContext) -> Result:
 
     source = _source(params, job)
     facts = card(source.folder)
-    refuse_remote_code(
-        source.folder / "config.json", params.base, allowed=params.remote_code
-    )
+    refuse_remote_code(source.folder / "config.json", params.base, allowed=params.remote_code)
     if facts.model_type not in CONVERTIBLE:
         job.log(
             f"{params.base} is a {facts.model_type} model: it can be trained and merged, but "

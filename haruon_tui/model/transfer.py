@@ -12,8 +12,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from haruon_tui.errors import StageError, Stopped
 from haruon_tui.model import hub
@@ -71,7 +71,7 @@ class Transfer:
         self.finished += file.size
 
     def _right(self, file: RepositoryFile, part: Path) -> bool:
-        """Whether the part is the file; what is not is removed, as nothing in it can be trusted."""
+        """Whether the part is the file; one that is not is removed, for nothing in it is sure."""
         self.doing = "checking"
         if matches(part, file.digest, self._stop):
             return True
@@ -110,7 +110,7 @@ class Transfer:
         import httpx2
         from huggingface_hub.utils import get_session
 
-        with part.open("ab") as stream:
+        with part.open("ab", buffering=0) as stream:
             begin = stream.tell()
             if begin > file.size:
                 stream.truncate(0)
@@ -131,14 +131,11 @@ class Transfer:
                             raise Stopped
             except httpx2.TransportError as error:
                 raise Passing(hub.unreachable(error)) from error
-            stream.flush()
             os.fsync(stream.fileno())
             if stream.tell() < file.size:
                 raise Passing("the server ended early")
 
-    def _accept(
-        self, response: object, file: RepositoryFile, stream: BinaryIO, begin: int
-    ) -> None:
+    def _accept(self, response: object, file: RepositoryFile, stream: FileIO, begin: int) -> None:
         status: int = response.status_code  # type: ignore[attr-defined]
         given = response.headers  # type: ignore[attr-defined]
         if status in hub.RETRIED_STATUS:
@@ -153,7 +150,7 @@ class Transfer:
             code = given.get("X-Error-Code") or ""
             raise hub.refusal(status, code, f"{self.base}/{file.name}", self.revision)
 
-    def _append(self, stream: BinaryIO, block: bytes, file: RepositoryFile) -> None:
+    def _append(self, stream: FileIO, block: bytes, file: RepositoryFile) -> None:
         if stream.tell() + len(block) > file.size:
             stream.truncate(0)
             raise StageError(
@@ -162,12 +159,13 @@ class Transfer:
                 expected=f"{file.size:,} bytes",
                 do="try again; if it stays so, the mirror in HF_ENDPOINT serves another file",
             )
+        rest = memoryview(block)
         try:
-            stream.write(block)
-            stream.flush()  # progress counts what is on the disk, and a break keeps it
+            while rest:  # unbuffered: progress counts what is on the disk, and a break keeps it
+                rest = rest[stream.write(rest) :]
         except OSError as error:
             if error.errno in _NO_SPACE:
-                raise disk_full(Path(stream.name)) from error
+                raise disk_full(Path(str(stream.name))) from error
             raise
         self.arrived += len(block)
 

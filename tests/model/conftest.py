@@ -204,9 +204,7 @@ def model_files() -> dict[str, bytes]:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The server, running; this process asks it and keeps its cache below tmp_path/hf."""
     served = Hub(model_files())
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": served})
-    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": served}))
     server.daemon_threads = True
     port = server.server_address[1]
     served.url, served.cdn = f"http://127.0.0.1:{port}", f"http://localhost:{port}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import resource
 import threading
 import time
 from pathlib import Path
@@ -231,31 +231,19 @@ def test_too_little_room_is_said_before_the_weights_come(hub, job, monkeypatch):
     assert not hub.asked(part=WEIGHTS)
 
 
-def test_a_disk_that_fills_up_keeps_the_part(hub, job, monkeypatch):
-    real = transfer.Transfer._append
-
-    class Full:
-        name = "disk"
-
-        def __init__(self, stream):
-            self._stream = stream
-
-        def tell(self):
-            return self._stream.tell()
-
-        def write(self, block):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    def append(self, stream, block, file):
-        full = file.name == WEIGHTS and stream.tell() > 50_000
-        real(self, Full(stream) if full else stream, block, file)
-
-    monkeypatch.setattr(transfer.Transfer, "_append", append)
-    with pytest.raises(StageError, match="the disk is full"):
-        fetch(NAME, "main", job)
+def test_a_disk_that_takes_no_more_keeps_the_part(hub, job):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StageError, match="the disk is full") as caught:
+            fetch(NAME, "main", job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     (part,) = blobs("*.incomplete")
-    assert part.stat().st_size > 50_000
+    assert caught.value.where == str(part)
+    assert part.stat().st_size == 100_000
     assert not snapshots()
+    assert fetch(NAME, "main", job).arrived == len(hub.files[WEIGHTS]) - 100_000
 
 
 def test_offline_takes_what_the_cache_holds_and_says_so(hub, job, said, monkeypatch):

@@ -114,6 +114,13 @@ class FakeEngine(Engine):
         self.asked.append(("submit", "pipeline"))
         return Submission(self.add("pipeline"), "new")
 
+    def probe(self) -> Submission:
+        self.asked.append(("submit", "probe"))
+        return Submission(self.add("probe"), "new")
+
+    def set_base(self, base: str) -> None:
+        self.asked.append(("set base", base))
+
     def stop(self, run: Run) -> None:
         self.asked.append(("stop", run.id))
 
