@@ -1,7 +1,7 @@
 """The checks that rules name, by the group of the rule.
 
 A check of the group "record" gets the record as it was read; one of "text" gets each message's
-text; one of "form", "safety" or "persona" gets a report and what was parsed of it; one of
+text; one of "form", "safety", "style" or "persona" gets a report and what was parsed of it; one of
 "evidence" gets the answers as well. Those of "tokens" and "set" need a tokenizer and the other
 records: haruon_tui.dataset.validator and haruon_tui.dataset.file_validation make them. To add
 one: write the function, name it in the table of its module, and add a rule to data/rules.
@@ -42,6 +42,7 @@ KNOWN: dict[Group, tuple[str, ...]] = {
     "text": tuple(TEXT_CHECKS),
     "form": tuple(REPORT_CHECKS),
     "safety": tuple(REPORT_CHECKS),
+    "style": tuple(REPORT_CHECKS),
     "persona": tuple(REPORT_CHECKS),
     "evidence": tuple(EVIDENCE_CHECKS),
     "tokens": TOKEN_CHECKS,

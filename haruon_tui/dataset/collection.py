@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haruon_tui.dataset import golden, persona, records, rules
-from haruon_tui.dataset.records import Record
 from haruon_tui.dataset.file_validation import FileSummary, LevelTable, validate_file
+from haruon_tui.dataset.records import Record
 from haruon_tui.dataset.report import parse
 from haruon_tui.dataset.validator import Finding, Validator, id_of, is_valid
 from haruon_tui.errors import CheckFailed, ConfigurationError, HaruonError, StageError

@@ -1,7 +1,7 @@
-"""Near duplicates by one-permutation MinHash with locality-sensitive hashing, then exact Jaccard.
+"""Near duplicates: one-permutation MinHash with locality-sensitive hashing, then exact Jaccard.
 
-Two texts are as alike as their sets of character 5-grams: |A & B| / |A | B|, spaces run together. A
-sketch keeps, of all 5-gram hashes (64 bits), the smallest in each of 64 ranges (Li, Owen, Zhang,
+Two texts are as alike as their sets of character 5-grams: |A & B| / |A | B|, spaces run together.
+A sketch keeps, of all 5-gram hashes (64 bits), the smallest in each of 64 ranges (Li, Owen, Zhang,
 "One permutation hashing", 2012; an empty range takes its right neighbour's, after Shrivastava and
 Li, 2014): two sketches agree in a range with a probability near the Jaccard. 16 bands of 4 ranges
 become candidates where one band is equal: at Jaccard 0.8 that is missed once in 5,000, and at 0.5
@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
 
-    Hashes = NDArray[np.uint64]
+    Hashes: TypeAlias = NDArray[np.uint64]
 
 GRAM = 5
 RANGES = 64
@@ -59,7 +61,7 @@ def gram_hashes(text: str) -> Hashes:
     if len(letters) < GRAM:
         letters = np.concatenate([letters, np.zeros(GRAM - len(letters), np.uint64)])
     count = len(letters) - GRAM + 1
-    hashes: Hashes = letters[:count].copy()
+    hashes: Any = letters[:count].copy()
     for place in range(1, GRAM):
         # 5 code points of 21 bits do not fit: an odd multiplier spreads each before the next.
         hashes *= _ODD
@@ -69,7 +71,8 @@ def gram_hashes(text: str) -> Hashes:
     hashes ^= hashes >> np.uint64(29)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
     hashes ^= hashes >> np.uint64(32)
-    return hashes
+    result: Hashes = hashes
+    return result
 
 
 def sketch(hashes: Hashes) -> bytes:
@@ -78,7 +81,7 @@ def sketch(hashes: Hashes) -> bytes:
     places = np.searchsorted(ordered, _STARTS)
     # The next range's smallest stands in for an empty one, and the first's for what is after all.
     smallest = ordered[np.where(places < len(ordered), places, 0)]
-    return (smallest & np.uint64(0xFFFFFFFF)).astype(np.uint32).tobytes()
+    return bytes((smallest & np.uint64(0xFFFFFFFF)).astype(np.uint32).tobytes())
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:

@@ -117,12 +117,12 @@ def validate_file(
     """Validate a JSONL file; of a record only 300 bytes stay in memory, its findings aside.
 
     `keep` findings are kept, and `examples` of each rule. `on_valid` gets each usable record,
-    `on_line` every record's line number, `on_finding` every finding, `on_bytes` how much of the
-    file is done; raise from one to stop. Near duplicates are found at the end and come last.
-    `tokenizer` is a tokenizer.json, `cases` the evaluation cases' user turns by id, `leave_out`
-    groups of rules not to check. `workers` 0 checks in this process; None takes one per core
-    for a large file. Raises ConfigurationError for a file that cannot be read or an unknown rule
-    set.
+    `on_line` the number of each block's first line, `on_finding` every finding, `on_bytes` how
+    much of the file is done; raise from one to stop. Near duplicates are found at the end and
+    come last. `tokenizer` is a tokenizer.json, `cases` the evaluation cases' user turns by id,
+    `leave_out` groups of rules not to check. `workers` 0 checks in this process; None takes one
+    per core for a large file. Raises ConfigurationError for a file that cannot be read or an
+    unknown rule set.
     """
     rule_set = rules.load(rule_set) if isinstance(rule_set, str) else rule_set
     task = Task(rule_set, tokenizer, dict(cases or {}), frozenset(leave_out))
@@ -131,10 +131,9 @@ def validate_file(
         workers = _cores() if _size(path) >= PARALLEL_BYTES else 0
     run = _in_workers(task, path, workers) if workers > 1 else _here(task, path)
     for block, checked in run:
-        valid = merged.add(checked)
         if on_line:
-            for line in checked.lines:
-                on_line(line)
+            on_line(block.lines + 1)
+        valid = merged.add(checked)
         if on_valid:
             for read in block.records():
                 if read.number in valid and isinstance(read, records.Line):
@@ -170,9 +169,11 @@ class _Merged:
     def add(self, checked: Checked) -> set[int]:
         """Take in a block's result; returns the lines of its valid records."""
         copies = self._copies(checked)
-        found = sorted(
-            [*checked.findings, *copies], key=lambda each: each[0]
-        ) if copies else checked.findings
+        found = (
+            sorted([*checked.findings, *copies], key=lambda each: each[0])
+            if copies
+            else checked.findings
+        )
         for line, id, findings in found:
             for finding in findings:
                 self._note(LineFinding(line, id, finding))
@@ -218,9 +219,9 @@ class _Merged:
 
     def _copies(self, checked: Checked) -> list[tuple[int, str | None, list[Finding]]]:
         """Records that stood in the file before; the others are kept for the near ones."""
-        copies = []
+        copies: list[tuple[int, str | None, list[Finding]]] = []
         if not checked.digests:
-            return []
+            return copies
         width = len(checked.digests) // len(checked.lines)
         sketch = len(checked.sketches) // len(checked.lines)
         for place, line in enumerate(checked.lines):
@@ -228,7 +229,8 @@ class _Merged:
             first = self._first_lines.setdefault(digest, line)
             if first != line:
                 if self._exact:
-                    finding = make_finding(self._exact, Hit(f"the same as line {first}"), "$", None)
+                    hit = Hit(f"the same as line {first}")
+                    finding = make_finding(self._exact, hit, "$", None)
                     copies.append((line, None, [finding]))
                 continue
             self._lines.append(line)
@@ -304,7 +306,9 @@ def _check_block(block: Block) -> Checked:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _size(path: Path) -> int:

@@ -1,8 +1,9 @@
-"""The guide's five persona qualities as figures: expert, empathic, insightful, careful, structured.
+"""The guide's five persona qualities as figures.
 
-The guide names them and leaves open what they are; each is measured here by signs in a complete
-report, and gives 0 to 1. What counts as a sign is in the rule data: `by_trait` (words of each
-trait's field) and `pattern`. The definition in words is the rule's `measure`.
+Expert, empathic, insightful, careful, structured: the guide names them and leaves open what they
+are. Each is measured here by signs in a complete report, and gives 0 to 1. What counts as a sign
+is in the rule data: `by_trait` (words of each trait's field) and `pattern`. The definition in
+words is the rule's `measure`.
 """
 
 from __future__ import annotations

@@ -16,13 +16,17 @@ _CANDIDATE = re.compile(r"[+0-9０-９][0-9０-９ .\-–()]{6,28}[0-9０-９]")
 _HALF_WIDTH = str.maketrans("０１２３４５６７８９–", "0123456789-")
 _MOBILE = re.compile(r"(?:\+?82[ .-]?\(?0?\)?|0)1[016789][ .)-]*\d{3,4}[ .-]*\d{4}")
 _LANDLINE = re.compile(
-    r"(?:\+?82[ .-]?\(?0?\)?|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50\d)\)?[ .-]\d{3,4}[ .-]\d{4}"
+    r"(?:\+?82[ .-]?\(?0?\)?|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50\d)"
+    r"\)?[ .-]\d{3,4}[ .-]\d{4}"
 )
 _RESIDENT = re.compile(r"(\d{2})(\d{2})(\d{2})[ -]{0,3}([1-8])(\d{6})")
 _CARD = re.compile(r"\d{4}[ .-]?\d{4}[ .-]?\d{4}[ .-]?\d{1,4}|3[47]\d{2}[ .-]?\d{6}[ .-]?\d{5}")
 _ACCOUNT = re.compile(r"\d{2,6}-\d{2,6}-\d{2,8}(?:-\d{1,3})?|\d{10,14}")
 _ACCOUNT_WORDS = re.compile(r"계좌|은행|농협|신협|새마을금고|뱅크|입금|송금|통장")
-_EMAIL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}")
+_EMAIL = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
+    r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,24}"
+)
 _CONTEXT = 25
 """Characters before and after a number in which a word must say that it is an account."""
 

@@ -1,8 +1,7 @@
 """Whether what a report quotes was said: quoted phrases against the answers.
 
-A report may quote freely ('잠을 못 자고 예민해지는' for "잠을 잘 못 자고 예민해져요", '협업 즐김' for "협업을
-즐겨요"), so phrases are compared by their content morphemes, not as substrings. Kiwi is asked only
-where a cheaper look does not settle it.
+A report may quote freely ('예민해지는' for "예민해져요"), so phrases are compared by their content
+morphemes, not as substrings. Kiwi is asked only where a cheaper look does not settle it.
 """
 
 from __future__ import annotations
@@ -19,9 +18,13 @@ QUOTED = re.compile(
 """A phrase in quotation marks, which stand one character before and after it."""
 
 _CONTENT = ("N", "VV", "VA", "XR", "MAG", "SL", "SN", "SH", "IC", "MM")
-_EMPTY = frozenset({"하", "되", "있", "없", "것", "거", "수", "때", "이", "그", "저", "나", "더", "안", "못"})
+_EMPTY = frozenset("하되있없것거수때이그저나더안못")
 _WORDS = re.compile(r"[0-9A-Za-z가-힣ㄱ-ㅎㅏ-ㅣ]+")
-_SENTENCE_ENDS = re.compile(r"(?:[요다죠네군지까]|[!?.…])[.!?…~\s]*$")
+_STOPS = re.compile(r"[.!?…~]$")
+_MAY_END = re.compile(r"[요다죠네군지까나자라]$")
+
+LONGEST_NAME = 24
+"""Characters of the name of a type."""
 
 
 def quoted(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
@@ -49,8 +52,12 @@ def share_said(phrase: str, answers: str) -> float:
 
 
 def is_a_name(phrase: str) -> bool:
-    """Whether a phrase in the summary names a type ('지킴이', '느긋한 기록가') and quotes nobody."""
-    return len(phrase) <= 24 and not _SENTENCE_ENDS.search(phrase)
+    """Whether a phrase in the summary names a type ('지킴이') and quotes nobody."""
+    if len(phrase) > LONGEST_NAME or _STOPS.search(phrase):
+        return False
+    if not _MAY_END.search(phrase):
+        return True
+    return korean.analyse(phrase.split()[-1])[-1].tag != "EF"  # 바다 and 한지 are nouns
 
 
 class _Said:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from haruon_tui.dataset import persona, records
@@ -121,7 +121,7 @@ def _first_missing(text: str) -> str:
     return "there is text beside the five lines"
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[Rule, object], Iterator[Hit]]] = {
     "shape": shape,
     "roles": roles,
     "empty": empty,

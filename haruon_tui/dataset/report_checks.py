@@ -108,7 +108,7 @@ def _outside(rule: Rule, part: Part) -> Iterator[Hit]:
 def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     if report.complete and not (rule.bar or 0) <= len(text) <= (rule.limit or len(text)):
         detail = f"{len(text)} characters; {rule.bar:.0f} to {rule.limit:.0f} are fine"
-        yield Hit(detail, "", 0, len(text))
+        yield Hit(detail)
 
 
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
@@ -145,7 +145,7 @@ def persona_quality(name: str) -> Callable[[Rule, str, Report], Iterator[Hit]]:
     def check(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
         score = persona_scores.SCORES[name](rule, report) if report.complete else 1.0
         if rule.bar is not None and score < rule.bar:
-            yield Hit(f"{score:.2f}; {rule.bar:.2f} is wanted", "", 0, len(text))
+            yield Hit(f"{score:.2f}; {rule.bar:.2f} is wanted")
 
     return check
 
@@ -158,7 +158,8 @@ def said(rule: Rule, text: str, report: Report, answers: str) -> Iterator[Hit]:
     for part in report.parts:
         if not part.body:
             continue
-        for start, end in quotations.quoted(text, part.body_start, part.body_start + len(part.body)):
+        body_end = part.body_start + len(part.body)
+        for start, end in quotations.quoted(text, part.body_start, body_end):
             phrase = text[start:end]
             if phrase in answers:
                 continue

@@ -20,9 +20,11 @@ from haruon_tui.dataset import persona
 from haruon_tui.errors import ConfigurationError
 
 Severity = Literal["error", "warning"]
-Group = Literal["record", "text", "form", "safety", "evidence", "persona", "tokens", "set"]
-"""What a rule looks at: the record as JSON, each message's text, the report's form, what it says of
-the reader, what it rests on, how it speaks, its length in tokens, the other records of the set."""
+Group = Literal[
+    "record", "text", "form", "safety", "style", "persona", "evidence", "tokens", "set"
+]
+"""What a rule looks at: the record as JSON, each message's text, the report's form, what it says
+of the reader, its lengths, how it speaks, what it rests on, its tokens, the other records."""
 
 _WORD_CHECKS = frozenset({"copula", "substring"})
 """Checks of which every finding holds one of the rule's words."""
@@ -204,8 +206,12 @@ def _cover(words: Iterable[str]) -> tuple[str, ...]:
     left = {word for word in words if not single & set(word)}
     while left:
         best = max(
-            sorted(pieces), key=lambda piece: (bool(pieces[piece] & left), piece not in fixed,
-                                               len(pieces[piece] & left))
+            sorted(pieces),
+            key=lambda piece: (
+                bool(pieces[piece] & left),
+                piece not in fixed,
+                len(pieces[piece] & left),
+            ),
         )
         chosen.append(best)
         left -= pieces[best]

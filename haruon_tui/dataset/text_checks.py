@@ -22,7 +22,7 @@ def nfc(rule: Rule, text: str) -> Iterator[Hit]:
 
 
 def control(rule: Rule, text: str) -> Iterator[Hit]:
-    if text.replace("\n", " ").isprintable():
+    if text.replace("\n", " ").isprintable() and "\ufffd" not in text:
         return
     for match in _SUSPECT.finditer(text):
         place = match.start()
@@ -53,7 +53,7 @@ def korean(rule: Rule, text: str) -> Iterator[Hit]:
     letters = sum(letter.isalpha() for letter in text)
     share = len(_HANGUL.findall(text)) / letters if letters else 1.0
     if share < (rule.bar or 0):
-        yield Hit(f"{share:.0%} of its letters are Hangul", "", 0, len(text))
+        yield Hit(f"{share:.0%} of its letters are Hangul")
 
 
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")

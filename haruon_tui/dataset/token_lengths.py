@@ -1,9 +1,9 @@
 """How many tokens a text has: by the base model's tokenizer, or an upper estimate without one.
 
-The estimate is tokens <= 0.76 per wide character (Hangul above all) + 0.62 per narrow one + 0.80 per
-space or line break, and 1.15 times that for what people say: an upper bound for Qwen2's tokens of
-the 100 golden records and the guide's reports (docs/measurements.md). Rare syllables and emoji can
-have more.
+The estimate is tokens <= 0.76 per wide character (Hangul above all) + 0.62 per narrow one + 0.80
+per space or line break, and 1.15 times that for what people say: an upper bound for Qwen2's
+tokens of the 100 golden records and the guide's reports (docs/measurements.md). Rare syllables and
+emoji can have more.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ SPOKEN = 1.15
 """Answers have shorter words and more marks than reports; only the estimate needs to know."""
 
 PER_MESSAGE = 5
-"""Tokens that ChatML adds to a message: <|im_start|>, the role, line break, <|im_end|>, line break."""
+"""Tokens that ChatML adds to a message: <|im_start|>, role, line break, <|im_end|>, line break."""
 
 REMEMBERED_PIECES = 50_000
 
-_PROBE = "하루온은 다섯 답변을 읽습니다. '새로운 걸 배워요', 그리고 Big5 (Openness): 높음 3개!\n\n## 종합 의견\n끝."
+_PROBE = (
+    "하루온은 다섯 답변을 읽습니다. '새로운 걸 배워요', 그리고 Big5 (Openness): 높음 3개!\n\n"
+    "## 종합 의견\n끝."
+)
 
 
 class Counter(Protocol):

@@ -1,4 +1,7 @@
-"""Checks records and reports against a rule set. Whole files: haruon_tui.dataset.file_validation."""
+"""Checks records and reports against a rule set.
+
+Whole files: haruon_tui.dataset.file_validation.
+"""
 
 from __future__ import annotations
 
@@ -63,16 +66,16 @@ class Validator:
         used = [rule for rule in self.rules.rules if rule.group not in leave_out]
         self._record_rules = _checks(used, checks.RECORD_CHECKS, "record")
         self._text_plan = _Plan(_checks(used, checks.TEXT_CHECKS, "text"))
-        self._report_plan = _Plan(
-            _checks(used, checks.REPORT_CHECKS, "form", "safety", "persona")
-        )
+        self._report_plan = _Plan(_checks(used, checks.REPORT_CHECKS, "form", "safety"))
+        self._style_rules = _checks(used, checks.REPORT_CHECKS, "style", "persona")
         self._evidence_rules = _checks(used, checks.EVIDENCE_CHECKS, "evidence")
         self._token_rules = {rule.check: rule for rule in used if rule.group == "tokens"}
         self._system = ("", list[tuple[Rule, Hit]]())
 
     def check_report(self, text: str) -> list[Finding]:
-        """What is wrong with a report: characters, form, safety and persona, by position."""
-        return _sorted(self._text(text, "$", None) + self._report(text, "$"))
+        """What is wrong with a report: characters, form and safety, by position."""
+        found = self._text(text, "$", None) + self._report(text, "$")
+        return _sorted([finding for finding in found if not _said_already(finding, found)])
 
     def check(self, record: object) -> list[Finding]:
         """What is wrong with a record, by path and position. Takes any JSON value."""
@@ -92,10 +95,12 @@ class Validator:
                 said = text
             elif role == "assistant":
                 found += self._report(text, path)
-                found += self._evidence(text, said, path)
+                found += self._reading(text, said, path)
         if self._token_rules:
             found += self._lengths(record)
-        return _sorted(found) if found else found
+        if not found:
+            return found
+        return _sorted([finding for finding in found if not _said_already(finding, found)])
 
     def persona_scores(self, text: str) -> dict[str, float]:
         """The five persona qualities of a report, 0 to 1; 0 for a report that is not complete."""
@@ -121,31 +126,35 @@ class Validator:
 
     def _report(self, text: str, path: str) -> list[Finding]:
         hits = self._report_plan.hits(text, text, parse(text))
-        found = [make_finding(rule, hit, path, text) for rule, hit in hits]
-        return [finding for finding in found if not _said_already(finding, found)]
+        return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
-    def _evidence(self, text: str, said: str, path: str) -> list[Finding]:
-        if not said:
-            return []
-        return [
+    def _reading(self, text: str, said: str, path: str) -> list[Finding]:
+        """Style, persona, and whether the report rests on the answers."""
+        report = parse(text)
+        found = [
             make_finding(rule, hit, path, text)
-            for rule, check in self._evidence_rules
-            for hit in islice(check(rule, text, parse(text), said), MAX_HITS)
+            for rule, check in self._style_rules
+            for hit in islice(check(rule, text, report), MAX_HITS)
         ]
+        if said:
+            for rule, check in self._evidence_rules:
+                hits = islice(check(rule, text, report, said), MAX_HITS)
+                found += [make_finding(rule, hit, path, text) for hit in hits]
+        return found
 
     def _lengths(self, record: object) -> Iterator[Finding]:
         total = 0
-        report: tuple[str, int, int] | None = None
+        report: tuple[str, int] | None = None
         for place, message in messages(record):
             text, role = message.get("content"), message.get("role")
             if isinstance(text, str):
                 count = self._tokens.count(text, spoken=role == "user")
                 total += count + token_lengths.PER_MESSAGE
                 if role == "assistant":
-                    report = (f"$.messages[{place}].content", count, len(text))
+                    report = (f"$.messages[{place}].content", count)
         if report is None:
             return
-        path, count, length = report
+        path, count = report
         for name, tokens in (("report-tokens", count), ("context-tokens", total)):
             rule = self._token_rules.get(name)
             if rule is not None and rule.limit is not None and tokens > rule.limit:
@@ -153,7 +162,7 @@ class Validator:
                 if not self._tokens.exact:
                     detail = f"at most {tokens} tokens (an estimate without the tokenizer), "
                     detail += f"{rule.limit:.0f} fit"
-                yield make_finding(rule, Hit(detail, "", 0, length, self._tokens.exact), path, None)
+                yield make_finding(rule, Hit(detail, proven=self._tokens.exact), path, None)
 
 
 def is_valid(findings: list[Finding]) -> bool:
@@ -219,16 +228,20 @@ def make_finding(rule: Rule, hit: Hit, path: str, text: str | None) -> Finding:
 
 
 def _said_already(finding: Finding, found: list[Finding]) -> bool:
-    """A warning on what an error of the same group covers adds nothing."""
-    if finding.severity == "error" or finding.start is None or finding.end is None:
+    """A warning on what an error covers adds nothing: one of the same group that overlaps it, or
+    any that holds it."""
+    start, end = finding.start, finding.end
+    if finding.severity == "error" or start is None or end is None:
         return False
     return any(
         other.severity == "error"
-        and other.group == finding.group
+        and other.path == finding.path
         and other.start is not None
         and other.end is not None
-        and other.start < finding.end
-        and finding.start < other.end
+        and (
+            (other.start <= start and end <= other.end)
+            or (other.group == finding.group and other.start < end and start < other.end)
+        )
         for other in found
     )
 
