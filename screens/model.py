@@ -91,6 +91,13 @@ class ModelScreen(StageScreen):
         self.toggle_class("-choice")
         self.refresh_bindings()
 
+    def action_page(self, step: int) -> None:
+        body = self.query_one("#body")
+        if step > 0:
+            body.scroll_page_down(animate=False)
+        else:
+            body.scroll_page_up(animate=False)
+
     def action_mark(self, step: int) -> None:
         self.query_one("#choice", BaseChoice).mark(step)
 
@@ -148,13 +155,17 @@ class ModelScreen(StageScreen):
         step = self.session.steps.get("model")
         fetched, probe = super().job(), self._probe()
         newest = probe if probe and (fetched is None or probe.run.id > fetched.run.id) else fetched
-        if newest and newest.active and newest.said:
+        speaking = bool(newest and newest.active and newest.said)
+        self.set_class(speaking, "-speaking")
+        if newest and speaking:
             text = speaking_text(newest.said)
         elif newest is probe and probe and probe.said:
             ended = probe.status.result if probe.status else None
             text = answer_text(ended or {"answer": probe.said})
         elif result := self.session.results.get("model"):
             text = answer_text(result)
+        elif newest and newest.active:
+            text = Text("Its first answer appears here, as it speaks.")
         else:
             text = empty_text(step.params if step else None)
         self.query_one("#answer", Static).update(text)
@@ -200,13 +211,13 @@ def card_figures(result: dict[str, Any]) -> list[Figure]:
 
 
 def tokens_text(card: dict[str, Any]) -> Text:
-    """The special tokens with their ids, and those at which generation stops."""
-    text = Text("special  ", style="dim")
-    named = [f"{t['role']} {t['text']} {t['id']}".strip() for t in card["special_tokens"]]
-    text.append(one_line(", ".join(named) or "none"), style="not dim")
+    """The tokens at which generation stops, and the special ones, with their ids."""
+    text = Text("stops at ", style="dim")
     stops = [f"{t['text']} {t['id']}" for t in card["stop_tokens"]]
-    text.append("\nstops at ", style="dim")
     text.append(one_line(", ".join(stops) or "nothing it names"), style="bold not dim")
+    named = [f"{t['role']} {t['text']} {t['id']}".strip() for t in card["special_tokens"]]
+    text.append("\nspecial  ", style="dim")
+    text.append(one_line(", ".join(named) or "none"), style="not dim")
     return text
 
 
@@ -226,12 +237,11 @@ def speaking_text(said: str) -> Text:
 
 def answer_text(result: dict[str, Any]) -> Text:
     """What the model was asked and what it said."""
-    text = Text()
+    text = Text("Its answer, untuned\n", style="dim")
+    text.append(plain(result.get("answer", "")).strip() or "(nothing)", style="bold not dim")
     if asked := plain(result.get("prompt", "")).strip():
-        text.append("Asked\n", style="dim")
-        text.append(asked + "\n\n")
-    text.append("Its answer, untuned\n", style="dim")
-    text.append(plain(result.get("answer", "")).strip() or "(nothing)", style="bold")
+        text.append("\n\nAsked\n")
+        text.append(asked, style="not dim")
     return text
 
 

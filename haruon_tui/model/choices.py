@@ -40,12 +40,12 @@ def rows(both: tuple[Choice, ...]) -> list[tuple[str, ...]]:
     """Names and values to compare, one value for each model."""
     return [
         ("", *(c.kind for c in both)),
-        ("parameters", *(f"{c.parameters / 1e6:,.1f} M" for c in both)),
-        ("download", *(f"{c.bytes / 1e9:.2f} GB" for c in both)),
-        ("context", *(f"{c.context:,} tokens" for c in both)),
-        ("chat template", *(c.chat_template for c in both)),
         ("tokenizer's eos", *(c.tokenizer_eos for c in both)),
         ("generation stops", *(c.generation_stops for c in both)),
+        ("chat template", *(c.chat_template for c in both)),
+        ("context", *(f"{c.context:,} tokens" for c in both)),
+        ("parameters", *(f"{c.parameters / 1e6:,.1f} M" for c in both)),
+        ("download", *(f"{c.bytes / 1e9:.2f} GB" for c in both)),
         ("output layer", *("tied" if c.tied_embeddings else "its own" for c in both)),
         ("licence", *(c.license for c in both)),
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BaseChoice(Static):
-    """Shows a table of facts, then the meaning of the marked one."""
+    """Shows the meaning of the marked one, then a table of facts."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
@@ -50,10 +50,10 @@ class BaseChoice(Static):
 
 
 def comparison(both: tuple[Choice, ...], marked: int, base: str) -> Group:
-    """The table and the words below it. Marks are signs, so that colour is not needed."""
+    """What the marked one means, and the table. Marks are signs, so that colour is not needed."""
     from haruon_tui.model.choices import rows
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=False)
     table.add_column("")
     for number, choice in enumerate(both):
         sign = "▶ " if number == marked else "  "
@@ -67,5 +67,5 @@ def comparison(both: tuple[Choice, ...], marked: int, base: str) -> Group:
     chosen = both[marked]
     words = Text(f"{chosen.name}: ", style="bold")
     words.append(chosen.meaning, style="not bold")
-    keys = Text(f"\n← → marks, c makes it the base. Now: {one_line(base)}", style="dim")
-    return Group(table, words, keys)
+    keys = Text(f"← → marks, c makes it the base. Now: {one_line(base)}", style="dim")
+    return Group(keys, words, table)

@@ -53,12 +53,12 @@ async def test_the_first_answer_is_plain_wrapped_text(make_app, engine, until, t
         shown = text_of(app)
         assert "3.5 M" in shown
         assert "<|im_end|> 2303, <|endoftext|> 2301" in shown
-        app.screen.query_one("#body").scroll_end(animate=False)
         await until(pilot, lambda: "[bold]배우는[/]" in text_of(app))
+        await pilot.press("pagedown")
+        await until(pilot, lambda: "새로운 것을 배우는 걸 좋아해요" in text_of(app))
         shown = text_of(app)
         assert "\x1b" not in shown
         assert shown.count("호기심이") == 12, "nothing of a long answer is cut off"
-        assert "새로운 것을 배우는 걸 좋아해요" in shown
 
 
 async def test_while_it_is_built_the_loss_is_drawn(make_app, engine, until, text_of):
@@ -143,7 +143,6 @@ async def test_the_bases_are_compared_and_one_is_chosen(make_app, engine, until,
         assert "<|im_end|> 151645" in shown
         assert "▶ Qwen/Qwen2-1.5B-Instruct" in shown
         await pilot.press("left")
-        app.screen.query_one("#body").scroll_end(animate=False)
         await until(pilot, lambda: "LoRA cannot" in " ".join(text_of(app).split()))
         await pilot.press("c")
         await until(pilot, lambda: "Make Qwen/Qwen2-1.5B the base?" in text_of(app))
