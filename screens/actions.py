@@ -167,6 +167,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("model", "left", "mark(-1)", "Mark the base at the left"),
     Action("model", "right", "mark(1)", "Mark the base at the right"),
     Action("model", "c", "choose", "Make the marked base this workspace's", "Choose"),
+    Action("model", "pagedown", "page(1)", "Scroll down", display="PgDn"),
+    Action("model", "pageup", "page(-1)", "Scroll up", display="PgUp"),
     Action("model", "p", "probe", "Let the model speak again", "Speak"),
     Action("evaluate", "v", "change_view", "Change between figures and reports", "View"),
     Action("chat", "i", "write", "Write a question; Enter sends it", "Write"),
