@@ -1,7 +1,7 @@
 """Near duplicates: one-permutation MinHash with locality-sensitive hashing, then exact Jaccard.
 
 Two texts are as alike as their sets of character 5-grams: |A & B| / |A | B|, spaces run together.
-A sketch keeps, of all 5-gram hashes (64 bits), the smallest in each of 64 ranges (Li, Owen, Zhang,
+A sketch keeps, of all 5-gram hashes (32 bits), the smallest in each of 64 ranges (Li, Owen, Zhang,
 "One permutation hashing", 2012; an empty range takes its right neighbour's, after Shrivastava and
 Li, 2014): two sketches agree in a range with a probability near the Jaccard. 16 bands of 4 ranges
 become candidates where one band is equal: at Jaccard 0.8 that is missed once in 5,000, and at 0.5
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Hashes: TypeAlias = NDArray[np.uint64]
+    Hashes: TypeAlias = NDArray[np.uint32]
 
 GRAM = 5
 RANGES = 64
@@ -33,8 +33,9 @@ SLACK = 0.2
 """How far below the threshold a sketch may estimate a pair that is still looked at exactly: three
 standard deviations of 64 agreements."""
 
-_STARTS = np.arange(RANGES, dtype=np.uint64) << np.uint64(58)
-_ODD = np.uint64(0x9E3779B97F4A7C15)
+_STARTS = np.arange(RANGES, dtype=np.uint32) << np.uint32(26)
+_ODD, _MIX, _SHIFT = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(15)
+_WIDE_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Pair(NamedTuple):
@@ -57,20 +58,17 @@ def digest(text: str) -> bytes:
 
 def gram_hashes(text: str) -> Hashes:
     """The hashes of the text's 5-grams, one per place; of a shorter text, one of the whole."""
-    letters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    letters: Any = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     if len(letters) < GRAM:
-        letters = np.concatenate([letters, np.zeros(GRAM - len(letters), np.uint64)])
+        letters = np.concatenate([letters, np.zeros(GRAM - len(letters), np.uint32)])
     count = len(letters) - GRAM + 1
-    hashes: Any = letters[:count].copy()
-    for place in range(1, GRAM):
-        # 5 code points of 21 bits do not fit: an odd multiplier spreads each before the next.
-        hashes *= _ODD
-        hashes ^= hashes >> np.uint64(32)
+    hashes = letters[:count] * _ODD
+    for place in range(1, GRAM):  # a polynomial modulo 2^32, then its bits mixed
         hashes += letters[place : place + count]
-    hashes *= _ODD
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(32)
+        hashes *= _ODD
+    hashes ^= hashes >> _SHIFT
+    hashes *= _MIX
+    hashes ^= hashes >> _SHIFT
     result: Hashes = hashes
     return result
 
@@ -78,10 +76,10 @@ def gram_hashes(text: str) -> Hashes:
 def sketch(hashes: Hashes) -> bytes:
     """The sketch of a text: 64 numbers of 32 bits."""
     ordered = np.sort(hashes)
-    places = np.searchsorted(ordered, _STARTS)
+    places: Any = np.searchsorted(ordered, _STARTS)
     # The next range's smallest stands in for an empty one, and the first's for what is after all.
-    smallest = ordered[np.where(places < len(ordered), places, 0)]
-    return bytes((smallest & np.uint64(0xFFFFFFFF)).astype(np.uint32).tobytes())
+    places[places == len(ordered)] = 0
+    return bytes(ordered[places].tobytes())
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
@@ -144,7 +142,7 @@ def _candidates(rows: NDArray[np.uint32]) -> NDArray[np.int64]:
     for band in range(BANDS):
         part = np.ascontiguousarray(rows[:, band * width : (band + 1) * width])
         keys = part.view(np.uint64).reshape(-1, width // 2)
-        mixed = keys[:, 0] * _ODD ^ keys[:, 1]
+        mixed = keys[:, 0] * _WIDE_ODD ^ keys[:, 1]
         order = np.argsort(mixed, kind="stable")
         same = mixed[order][1:] == mixed[order][:-1]
         later = order[1:][same]
@@ -163,7 +161,7 @@ class Cases:
         """`turns` are the cases' user turns by id."""
         self._turns = {id: plain(turn) for id, turn in turns.items()}
         hashed = [gram_hashes(turn) for turn in self._turns.values()]
-        self._all = np.unique(np.concatenate(hashed)) if hashed else np.empty(0, np.uint64)
+        self._all = np.unique(np.concatenate(hashed)) if hashed else np.empty(0, np.uint32)
         self._hashes = dict(zip(self._turns, hashed, strict=True))
 
     def closest(self, turn: str, threshold: float) -> tuple[str, float] | None:
@@ -173,7 +171,7 @@ class Cases:
             return None
         hashes = gram_hashes(plain(turn))
         sample = hashes[::4]
-        places = np.searchsorted(self._all, sample)
+        places: Any = np.searchsorted(self._all, sample)
         places[places == len(self._all)] = 0
         # Alike by J means that at least J of the 5-grams are shared; the labels are shared anyway.
         if (self._all[places] == sample).mean() < threshold / 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -298,6 +299,8 @@ def _get_ready(task: Task) -> None:
     global _checker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     _checker = BlockChecker(task)
+    gc.freeze()  # what was loaded stays, and need not be looked at again
+    gc.set_threshold(50_000)
 
 
 def _check_block(block: Block) -> Checked:

@@ -115,7 +115,7 @@ def parse(text: str) -> Report:
 
 @lru_cache(maxsize=4)  # a report is read again by several checks in a row
 def _parse(text: str) -> Report:
-    found: list[Part] = []
+    found: list[tuple[Part, int, int]] = []
     other: list[tuple[int, int]] = []
     title_seen = False
     after = 0
@@ -130,10 +130,10 @@ def _parse(text: str) -> Report:
         part = read(stripped, title_seen)
         if part is not None:
             title_seen = title_seen or part.key == TITLE
-            found.append(part._replace(start=start, end=end))
+            found.append((part, start, end))
         elif stripped.startswith("#"):
             other.append((start, end))
-    first = found[0].start if found else len(text)
+    first = found[0][1] if found else len(text)
     return Report(_with_bodies(text, found), text[:first].strip(), tuple(other))
 
 
@@ -161,12 +161,14 @@ def _read_level(written: str | None) -> tuple[str | None, str | None]:
     return (match[1], match[2]) if match else (None, None)
 
 
-def _with_bodies(text: str, found: list[Part]) -> tuple[Part, ...]:
-    starts = [*(part.start for part in found), len(text)]
+def _with_bodies(text: str, found: list[tuple[Part, int, int]]) -> tuple[Part, ...]:
     parts = []
-    for part, following in zip(found, starts[1:], strict=True):
-        after = text[part.end : following]
+    following = len(text)
+    for part, start, end in reversed(found):
+        after = text[end:following]
         body = after.strip()
-        start = part.end + after.index(body)
-        parts.append(part._replace(body=body, body_start=start))
-    return tuple(parts)
+        key, _, _, heading, _, written, level, remark, _ = part
+        at = end + after.index(body)
+        parts.append(Part(key, start, end, heading, body, written, level, remark, at))
+        following = start
+    return tuple(reversed(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from haruon_tui.dataset import persona, persona_scores, quotations
 from haruon_tui.dataset.hit import Hit
@@ -29,6 +30,8 @@ def sections(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 
 def order(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    if report.complete:
+        return
     furthest = -1
     for part in report.parts:
         place = PARTS.index(part.key)
@@ -40,12 +43,16 @@ def order(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 
 def bodies(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    if report.complete:
+        return
     for part in report.parts:
         if (part.key in _TRAITS or part.key == SUMMARY) and not part.has_body:
             yield Hit("", "", part.start, part.end)
 
 
 def levels(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
+    if report.complete:
+        return
     for part in report.traits:
         if part.level is None:
             written = part.written_level
@@ -113,6 +120,10 @@ def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Sentences that stood in the report before."""
+    pieces = text.replace(". ", "\n").replace(".\n", "\n").split("\n")
+    long = [piece for piece in pieces if len(piece) >= SHORTEST_REPEATED]
+    if len(set(long)) == len(long) and text.count("!") + text.count("?") == 0:
+        return
     seen: set[str] = set()
     for part in report.parts:
         at = part.body_start
@@ -128,15 +139,25 @@ def letters(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Letters of the rule's pattern, outside headings and quotations, but for `values`."""
     if rule.regex is None:
         return
-    places: list[tuple[int, int]] | None = None
-    for match in rule.regex.finditer(text):
-        if match[0] in rule.values:
-            continue
-        if places is None:
+    for start, end in _odd_letters(text):
+        match = rule.regex.match(text, start)
+        if match is not None and match[0] not in rule.values:
             places = [(part.start, part.end) for part in report.parts]
             places += [found.span() for found in quotations.QUOTED.finditer(text)]
-        if not any(start <= match.start() < end for start, end in places):
-            yield Hit("", "", *match.span())
+            if not any(left <= start < right for left, right in places):
+                yield Hit("", "", start, max(end, match.end()))
+
+
+@lru_cache(maxsize=2)  # several rules look at the letters of one text
+def _odd_letters(text: str) -> tuple[tuple[int, int], ...]:
+    """The spans of letters that are no Hangul syllables, those of the usual headings left out."""
+    return tuple(match.span() for match in _ODD.finditer(text) if match[0] not in _HEADING_WORDS)
+
+
+_ODD = re.compile(  # one set of letters, so that the search passes over all others at once
+    r"[A-Za-z\u00c0-\u10ff\u1200-\u1fff\u3041-\u31ff\u3400-\u9fff\uf900-\ufaff]+[0-9]?"
+)
+_HEADING_WORDS = frozenset({"Big5", *(trait.english for trait in persona.TRAITS)})
 
 
 def persona_quality(name: str) -> Callable[[Rule, str, Report], Iterator[Hit]]:
@@ -155,19 +176,16 @@ def said(rule: Rule, text: str, report: Report, answers: str) -> Iterator[Hit]:
 
     In the summary, a phrase that is no sentence names a type ('지킴이') and is no quotation.
     """
-    for part in report.parts:
-        if not part.body:
+    for start, end in quotations.quoted(text):
+        phrase = text[start:end]
+        if phrase in answers:
             continue
-        body_end = part.body_start + len(part.body)
-        for start, end in quotations.quoted(text, part.body_start, body_end):
-            phrase = text[start:end]
-            if phrase in answers:
-                continue
-            if part.key == SUMMARY and quotations.is_a_name(phrase):
-                continue
-            share = quotations.share_said(phrase, answers)
-            if share < (rule.bar or 0):
-                yield Hit(f"{share:.0%} of its words were said", "", start, end)
+        part = next((part for part in reversed(report.parts) if part.end <= start), None)
+        if part is None or (part.key == SUMMARY and quotations.is_a_name(phrase)):
+            continue
+        share = quotations.share_said(phrase, answers)
+        if share < (rule.bar or 0):
+            yield Hit(f"{share:.0%} of its words were said", "", start, end)
 
 
 CHECKS: dict[str, Callable[[Rule, str, Report], Iterator[Hit]]] = {

@@ -199,8 +199,9 @@ def _cover(words: Iterable[str]) -> tuple[str, ...]:
     fixed += " ".join(trait.heading for trait in persona.TRAITS)
     pieces: dict[str, set[str]] = {}
     for word in words:
-        for at in range(max(1, len(word) - 1)):
-            pieces.setdefault(word[at : at + 2], set()).add(word)
+        for length in (2, 3):
+            for at in range(max(1, len(word) - length + 1)):
+                pieces.setdefault(word[at : at + length], set()).add(word)
     single = {word for word in words if len(word) == 1}
     chosen = sorted(single)
     left = {word for word in words if not single & set(word)}
@@ -211,6 +212,7 @@ def _cover(words: Iterable[str]) -> tuple[str, ...]:
                 bool(pieces[piece] & left),
                 piece not in fixed,
                 len(pieces[piece] & left),
+                len(piece),  # longer ones are rarer
             ),
         )
         chosen.append(best)

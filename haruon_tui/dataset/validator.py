@@ -66,7 +66,7 @@ class Validator:
         used = [rule for rule in self.rules.rules if rule.group not in leave_out]
         self._record_rules = _checks(used, checks.RECORD_CHECKS, "record")
         self._text_plan = _Plan(_checks(used, checks.TEXT_CHECKS, "text"))
-        self._report_plan = _Plan(_checks(used, checks.REPORT_CHECKS, "form", "safety"))
+        self._report_plan = _Plan(_checks(used, checks.REPORT_CHECKS, "text", "form", "safety"))
         self._style_rules = _checks(used, checks.REPORT_CHECKS, "style", "persona")
         self._evidence_rules = _checks(used, checks.EVIDENCE_CHECKS, "evidence")
         self._token_rules = {rule.check: rule for rule in used if rule.group == "tokens"}
@@ -74,7 +74,7 @@ class Validator:
 
     def check_report(self, text: str) -> list[Finding]:
         """What is wrong with a report: characters, form and safety, by position."""
-        found = self._text(text, "$", None) + self._report(text, "$")
+        found = self._report(text, "$")
         return _sorted([finding for finding in found if not _said_already(finding, found)])
 
     def check(self, record: object) -> list[Finding]:
@@ -90,12 +90,12 @@ class Validator:
             if not isinstance(text, str) or not text.strip():
                 continue
             path = f"$.messages[{place}].content"
-            found += self._text(text, path, role)
-            if role == "user":
-                said = text
-            elif role == "assistant":
+            if role == "assistant":
                 found += self._report(text, path)
                 found += self._reading(text, said, path)
+            else:
+                found += self._text(text, path, role)
+                said = text if role == "user" else said
         if self._token_rules:
             found += self._lengths(record)
         if not found:
@@ -125,6 +125,7 @@ class Validator:
         return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
     def _report(self, text: str, path: str) -> list[Finding]:
+        """Characters, form and safety."""
         hits = self._report_plan.hits(text, text, parse(text))
         return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
