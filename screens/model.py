@@ -47,12 +47,17 @@ class ModelScreen(StageScreen):
             yield BaseChoice(id="choice")
 
     def job(self) -> History | None:
-        """The probe while it runs, or when it is the newest and went wrong; else the stage's."""
-        probe, fetched = self._probe(), super().job()
-        if probe is None or probe.active or fetched is None:
-            return probe or fetched
-        wrong = probe.status is not None and probe.status.state != "finished"
-        return probe if wrong and probe.run.id > fetched.run.id else fetched
+        """What runs; else the newest of fetch and probe that went wrong since the model is
+        there; else the fetch."""
+        fetched, probe = super().job(), self._probe()
+        step = self.session.steps.get("model")
+        newest = self.session.history(step.latest) if step else None
+        for job in (probe, newest):
+            if job is None or (fetched and job.run.id <= fetched.run.id) or job.status is None:
+                continue
+            if job.active or job.status.state != "finished":
+                return job
+        return fetched
 
     def show_plan(self, steps: dict[str, Step]) -> None:
         step = steps["model"]

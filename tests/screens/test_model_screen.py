@@ -123,6 +123,18 @@ async def test_p_lets_the_model_speak_again_and_shows_it(make_app, engine, until
         await until(pilot, lambda: "다시 말합니다" in text_of(app))
 
 
+async def test_a_fetch_that_fails_over_a_good_one_is_shown(make_app, engine, until, text_of):
+    good = engine.add("model", State.FINISHED, result=RESULT)
+    bad = engine.add("model", State.FAILED)
+    step = engine.steps["model"]
+    engine.steps["model"] = Step("model", step.params, "mark", good, bad, "done")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "it failed" in text_of(app))
+        assert "412.3" in text_of(app), "what was there holds"
+
+
 async def test_with_no_model_the_screen_says_what_to_do(make_app, until, text_of, engine):
     params = Params(base="Qwen/Qwen2-1.5B", revision="main")
     step = engine.steps["model"]
