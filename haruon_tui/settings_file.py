@@ -21,7 +21,7 @@ def changed(file: Path, values: dict[str, str], section: str) -> str:
     if section not in document:
         document.add(section, tomlkit.table())
     for key, value in values.items():
-        document[section][key] = value  # type: ignore[index]
+        document[section][key] = value
     text = tomlkit.dumps(document)
     build(document.unwrap())
     return text

@@ -76,6 +76,16 @@ class _Quiet:
 
     def event(self, event: Event) -> None: ...
 
+    _rate = ""
+
+    def _take_rate(self, metric: Event) -> None:
+        """Remember the speed of a transfer."""
+        if isinstance(rate := metric["values"].get("MB/s"), int | float):
+            self._rate = f"  {rate:.1f} MB/s"
+
+    def _rate_of(self, progress: Event) -> str:
+        return self._rate if progress["unit"] == "MB" else ""
+
 
 class _Lines(_Quiet):
     """Plain lines for a pipe: logs as they come, progress every few seconds."""
@@ -83,7 +93,6 @@ class _Lines(_Quiet):
     def __init__(self, run: Run) -> None:
         self._stage = run.stage
         self._said = 0.0
-        self._rate = ""
         self._spoken = _Spoken()
 
     def __exit__(self, *_: object) -> None:
@@ -93,12 +102,14 @@ class _Lines(_Quiet):
         if event["kind"] == "log":
             output.line(f"{self._stage}: {event['text']}", stderr=True)
         elif event["kind"] == "metric":
-            self._rate = _rate_text(event) or self._rate
+            self._take_rate(event)
         elif event["kind"] == "piece":
             self._spoken.write(event["text"])
         elif event["kind"] == "progress" and time.monotonic() - self._said > _PLAIN_SECONDS:
             self._said = time.monotonic()
-            output.line(f"{self._stage}: {_progress_text(event)}{self._rate}", stderr=True)
+            output.line(
+                f"{self._stage}: {_progress_text(event)}{self._rate_of(event)}", stderr=True
+            )
 
 
 class _Bar(_Quiet):
@@ -124,7 +135,6 @@ class _Bar(_Quiet):
             console=Console(stderr=True),
         )
         self._stage = run.stage
-        self._rate = ""
         self._spoken = _Spoken()
         self._task = self._progress.add_task(run.stage, total=None)
 
@@ -139,7 +149,7 @@ class _Bar(_Quiet):
         if event["kind"] == "log":
             self._progress.console.print(output.clean(event["text"]), markup=False)
         elif event["kind"] == "metric":
-            self._rate = _rate_text(event) or self._rate
+            self._take_rate(event)
         elif event["kind"] == "piece":
             self._speak(event["text"])
         elif event["kind"] == "progress":
@@ -147,7 +157,7 @@ class _Bar(_Quiet):
                 self._task,
                 completed=event["done"],
                 total=event["total"],
-                description=f"{self._stage} {event['phase']}{self._rate}".strip(),
+                description=f"{self._stage} {event['phase']}{self._rate_of(event)}".strip(),
             )
 
     def _speak(self, text: str) -> None:
@@ -170,12 +180,6 @@ class _Spoken:
         if self._open:
             output.piece("\n")
             self._open = False
-
-
-def _rate_text(event: Event) -> str:
-    """The speed of a transfer in a metric event; empty for another one."""
-    rate = event["values"].get("MB/s")
-    return f"  {rate:.1f} MB/s" if isinstance(rate, int | float) else ""
 
 
 def _progress_text(event: Event) -> str:
