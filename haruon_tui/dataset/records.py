@@ -1,7 +1,10 @@
 """Dataset records: JSON lines of chat messages, read so that one bad line spoils no other.
 
 {"messages": [system, user, assistant],
- "metadata": {"id": str, "source": "golden" | "composed" | "file", "levels": {trait: level}}}
+ "metadata": {"id": str, "source": str, "levels": {trait: level}}}
+
+`source` is "golden", "composed", "generated", "file" or "augmented"; an augmented record also has
+`of`, the id of the record that it was made from, and `how`.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from haruon_tui.dataset import persona
-from haruon_tui.errors import ConfigurationError
+from haruon_tui.dataset import persona, regular_file, strict_json
 
 MAX_LINE_BYTES = 16 << 20
 """A longer line is reported and passed over, so that reading stays within memory."""
+
+TOO_LONG = f"is longer than {MAX_LINE_BYTES >> 20} MiB"
 
 Record = dict[str, Any]
 
@@ -44,27 +48,29 @@ class BadLine:
 def read(path: Path) -> Iterator[Line | BadLine]:
     """The lines of a JSONL file, blank ones left out; only one line is held at a time.
 
-    Raises ConfigurationError when the file cannot be opened or read.
+    Raises ConfigurationError for what is no regular file or cannot be opened or read.
     """
-    try:
-        with path.open("rb") as stream:
-            yield from read_stream(stream)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be read: {error.strerror or error}",
-            where=str(path),
-            expected="a JSONL file: one JSON object per line",
-        ) from error
+    with regular_file.opened(path) as stream:
+        yield from read_stream(stream)
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
     """Write one JSON line per record as UTF-8; returns how many."""
     count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
+    with path.open("wb") as stream:
         for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            stream.write(encode(record))
             count += 1
     return count
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """The line of a record, with its line end. Half of a surrogate pair, which UTF-8 does not
+    have, stays the escape that it was read from."""
+    try:
+        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(record).encode() + b"\n"
 
 
 def make(
@@ -120,41 +126,40 @@ def read_stream(stream: BinaryIO, number: int = 0, start: int = 0) -> Iterator[L
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(MAX_LINE_BYTES)
                 length += len(raw)
-            yield BadLine(number, start, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
+            yield BadLine(number, start, TOO_LONG)
         else:
             line = decode(raw, number, start)
             if line is not None:
                 yield line
-                if _is_open_array(line, raw):
+                if isinstance(line, BadLine) and _spoils_the_rest(line, raw):
                     return
         start += length
 
 
 def decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
     """One line of a file, given its number from 1 and the byte it starts at; None when blank."""
-    if number == 1 and raw.startswith(codecs.BOM_UTF8):
-        raw = raw[len(codecs.BOM_UTF8) :]
-        start += len(codecs.BOM_UTF8)
+    if number == 1:
+        if raw.startswith(codecs.BOM_UTF8):
+            raw = raw[len(codecs.BOM_UTF8) :]
+            start += len(codecs.BOM_UTF8)
+        elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return BadLine(number, start, _UTF_16)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        return BadLine(
-            number,
-            start + error.start,
-            f"is not UTF-8: byte 0x{raw[error.start]:02x} has no meaning here; "
-            "save the file as UTF-8",
-        )
+        return BadLine(number, start + error.start, _not_utf8(raw, error.start))
     if not text.strip():
         return None
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = strict_json.loads(text)
+    except strict_json.Fault as fault:
         if number == 1 and text.strip() in ("[", "[{"):
             return BadLine(number, start, _ARRAY)
-        at = start + len(text[: error.pos].encode("utf-8"))
-        return BadLine(number, at, f"is not valid JSON: {error.msg} at character {error.pos + 1}")
-    except (ValueError, RecursionError) as error:
-        return BadLine(number, start, f"is not usable JSON: {error}")
+        at = start + len(text[: fault.place].encode("utf-8"))
+        what = fault.what
+        if text[fault.place : fault.place + 1] == "\0":
+            what = "holds a NUL byte, as a cut-off copy or another encoding leaves it"
+        return BadLine(number, at, f"{what} at character {fault.place + 1}")
     if isinstance(value, list) and number == 1:
         return BadLine(number, start, _ARRAY)
     if not isinstance(value, dict):
@@ -164,13 +169,29 @@ def decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
 
 _ARRAY = (
     "starts a JSON array; this must be JSONL, one object per line without [ ] around and "
-    "without commas between"
+    "without commas between: `haruon data import` turns one into the other"
 )
+_UTF_16 = "is UTF-16, not UTF-8: `haruon data import` and `haruon data clean` read it"
 
 
-def _is_open_array(line: Line | BadLine, raw: bytes) -> bool:
-    """The rest of a pretty-printed array would only repeat the same fault line after line."""
-    return isinstance(line, BadLine) and line.message == _ARRAY and b"]" not in raw
+def _not_utf8(raw: bytes, place: int) -> str:
+    what = f"is not UTF-8: byte 0x{raw[place]:02x} has no meaning here"
+    try:
+        korean = _HANGUL.search(raw.decode("cp949"))
+    except UnicodeDecodeError:
+        korean = None
+    if korean:
+        return f"{what}; as CP949 it reads {korean[0]!r}: `haruon data import` reads that encoding"
+    return f"{what}; save the file as UTF-8"
+
+
+_HANGUL = re.compile("[가-힣]{2,8}")
+
+
+def _spoils_the_rest(line: BadLine, raw: bytes) -> bool:
+    """A pretty-printed array or another encoding would only repeat the same fault line after
+    line."""
+    return line.message == _UTF_16 or (line.message == _ARRAY and b"]" not in raw)
 
 
 def _kind(value: object) -> str:
