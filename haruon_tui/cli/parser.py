@@ -59,9 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     compose.add_argument("out", type=Path, metavar="FILE.jsonl")
     compose.add_argument("--count", type=int, default=900)
     compose.add_argument("--seed", type=int, default=7)
-    validate = _command(data, "validate", "check a JSONL dataset", "data:validate")
+    validate = _command(data, "validate", "check a JSONL dataset", "validate:validate")
     validate.add_argument("file", type=Path, metavar="FILE.jsonl")
     validate.add_argument("--rules", choices=("guide", "calibrated"))
+    validate.add_argument(
+        "--findings", type=Path, metavar="OUT.jsonl", help="write every finding as a line"
+    )
+    validate.add_argument(
+        "--tokenizer", type=Path, metavar="FILE.json", help="default: the workspace's base's"
+    )
+    validate.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        choices=("style", "persona", "evidence", "tokens", "set"),
+        help="groups of rules not to check",
+    )
+    view = _command(data, "view", "browse any JSONL file in the terminal", "tui:view")
+    view.add_argument("file", type=Path, metavar="FILE.jsonl")
 
     model = _group(commands, "model", "get the base model")
     fetch = _command(model, "fetch", "build or fetch the base, let it speak once", "model:fetch")

@@ -8,8 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from haruon_tui.dataset import records
-from haruon_tui.errors import ConfigurationError
+from haruon_tui.dataset import records, regular_file
 
 BLOCK_BYTES = 512 << 10
 
@@ -31,17 +30,10 @@ def split(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """The file in blocks of about `size` bytes; a longer line makes a longer block, and of a line
     above records.MAX_LINE_BYTES only so much is kept that it is refused.
 
-    Raises ConfigurationError when the file cannot be opened or read.
+    Raises ConfigurationError for what is no regular file or cannot be opened or read.
     """
-    try:
-        with path.open("rb") as stream:
-            yield from _split(stream, size)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be read: {error.strerror or error}",
-            where=str(path),
-            expected="a JSONL file: one JSON object per line",
-        ) from error
+    with regular_file.opened(path) as stream:
+        yield from _split(stream, size)
 
 
 def _split(stream: BinaryIO, size: int) -> Iterator[Block]:

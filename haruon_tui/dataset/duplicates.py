@@ -48,7 +48,8 @@ class Pair(NamedTuple):
 
 def plain(text: str) -> str:
     """The text with every run of spaces and line breaks as one space."""
-    return " ".join(text.split())
+    text = text.replace("\n", " ")
+    return " ".join(text.split()) if "  " in text or "\t" in text else text
 
 
 def digest(text: str) -> bytes:
@@ -159,22 +160,28 @@ class Cases:
 
     def __init__(self, turns: dict[str, str]) -> None:
         """`turns` are the cases' user turns by id."""
-        self._turns = {id: plain(turn) for id, turn in turns.items()}
-        hashed = [gram_hashes(turn) for turn in self._turns.values()]
-        self._all = np.unique(np.concatenate(hashed)) if hashed else np.empty(0, np.uint32)
-        self._hashes = dict(zip(self._turns, hashed, strict=True))
+        plain_turns = {id: plain(turn) for id, turn in turns.items()}
+        self._hashes = {id: gram_hashes(turn) for id, turn in plain_turns.items()}
+        self._pieces = {
+            turn[at : at + _PIECE]
+            for turn in plain_turns.values()
+            for at in range(len(turn) - _PIECE + 1)
+        }
 
     def closest(self, turn: str, threshold: float) -> tuple[str, float] | None:
         """The id of the case that a user turn is most alike to, when that is at least
         `threshold`, and how alike it is."""
-        if not self._hashes:
+        turn = plain(turn)
+        pieces = [turn[at : at + _PIECE] for at in range(0, len(turn), _PIECE)]
+        # Alike by J means that at least J of the 5-grams are shared: then many longer pieces are.
+        if sum(map(self._pieces.__contains__, pieces)) < threshold * len(pieces) / 3:
             return None
-        hashes = gram_hashes(plain(turn))
-        sample = hashes[::4]
-        places: Any = np.searchsorted(self._all, sample)
-        places[places == len(self._all)] = 0
-        # Alike by J means that at least J of the 5-grams are shared; the labels are shared anyway.
-        if (self._all[places] == sample).mean() < threshold / 2:
-            return None
-        best = max(((jaccard(hashes, other), id) for id, other in self._hashes.items()))
+        hashes = gram_hashes(turn)
+        best = max(
+            ((jaccard(hashes, other), id) for id, other in self._hashes.items()),
+            default=(0.0, ""),
+        )
         return (best[1], best[0]) if best[0] >= threshold else None
+
+
+_PIECE = 8

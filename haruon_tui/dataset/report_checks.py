@@ -120,9 +120,8 @@ def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Sentences that stood in the report before."""
-    pieces = text.replace(". ", "\n").replace(".\n", "\n").split("\n")
-    long = [piece for piece in pieces if len(piece) >= SHORTEST_REPEATED]
-    if len(set(long)) == len(long) and text.count("!") + text.count("?") == 0:
+    pieces = text.replace("\n\n", "\n").replace(". ", "\n").replace(".\n", "\n").split("\n")
+    if len(set(pieces)) == len(pieces) and "!" not in text and "?" not in text:
         return
     seen: set[str] = set()
     for part in report.parts:

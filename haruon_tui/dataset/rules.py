@@ -76,13 +76,9 @@ class Rule(BaseModel):
 
     @cached_property
     def all_hints(self) -> tuple[str, ...]:
-        """The hints that are written, or those that follow from `values`."""
+        """The hints that are written, or those that follow from `values`. A text that breaks the
+        rule holds one of them; without any, only the check can tell."""
         return self.hints or (_cover(self.values) if self.check in _WORD_CHECKS else ())
-
-    @cached_property
-    def hint(self) -> re.Pattern[str] | None:
-        """Matches in every text that can break the rule; None where only its check can tell."""
-        return any_of(self.all_hints) if self.all_hints else None
 
     @model_validator(mode="after")
     def _patterns_compile(self) -> Rule:
@@ -114,11 +110,7 @@ class RuleSet(BaseModel):
             {
                 **rule,
                 "values": [word for value in rule.get("values", ()) for word in _of(value, lists)],
-                "hints": [
-                    word
-                    for hint in rule.get("hints", ())
-                    for word in (_cover(_of(hint, lists)) if hint[:1] == "@" else [hint])
-                ],
+                "hints": [word for hint in rule.get("hints", ()) for word in _hints(hint, lists)],
                 "by_trait": {
                     trait: [word for value in words for word in _of(value, lists)]
                     for trait, words in rule.get("by_trait", {}).items()
@@ -170,6 +162,16 @@ def load_file(path: Path) -> RuleSet:
 
 def _of(value: str, lists: dict[str, list[str]]) -> list[str]:
     return lists[value[1:]] if value.startswith("@") else [value]
+
+
+def _hints(hint: str, lists: dict[str, list[str]]) -> Iterable[str]:
+    """`@digits` stands for any two digits in a row, `@name` for pieces of a list's words."""
+    if hint == "@digits":
+        return (first + second for row in _DIGITS for first in row for second in row)
+    return _cover(_of(hint, lists)) if hint[:1] == "@" and hint[1:] in lists else (hint,)
+
+
+_DIGITS = ("0123456789", "０１２３４５６７８９")
 
 
 def any_of(words: Iterable[str]) -> re.Pattern[str]:

@@ -5,11 +5,12 @@ Whole files: haruon_tui.dataset.file_validation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from ahocorasick_rs import AhoCorasick, Implementation
 
 from haruon_tui.dataset import checks, persona_scores, rules, token_lengths
 from haruon_tui.dataset.hit import Hit
@@ -179,25 +180,40 @@ def id_of(record: dict[str, Any]) -> str | None:
 
 
 class _Plan:
-    """Rules in the order of work: those whose hints one search over the text can rule out."""
+    """Rules in the order of work. Those with hints are only tried on a text that has one: a
+    single pass with an Aho-Corasick automaton finds the hints of all rules."""
 
     def __init__(self, rules_and_checks: list[tuple[Rule, Callable[..., Iterator[Hit]]]]) -> None:
-        self._always = [pair for pair in rules_and_checks if pair[0].hint is None]
-        self._hinted = [
-            (rule.hint, rule, check) for rule, check in rules_and_checks if rule.hint is not None
-        ]
-        hints = {hint for _, rule, _ in self._hinted for hint in rule.all_hints}
-        self._any: re.Pattern[str] | None = rules.any_of(hints) if hints else None
+        self._always = [pair for pair in rules_and_checks if not pair[0].all_hints]
+        self._hinted = [pair for pair in rules_and_checks if pair[0].all_hints]
+        self._rules_of: dict[str, list[int]] = {}
+        for place, (rule, _) in enumerate(self._hinted):
+            for hint in rule.all_hints:
+                self._rules_of.setdefault(hint, []).append(place)
+        self._hints = list(self._rules_of)
+        self._automaton = AhoCorasick(self._hints, implementation=Implementation.DFA)
 
     def hits(self, text: str, *given: Any) -> Iterator[tuple[Rule, Hit]]:
         for rule, check in self._always:
             for hit in islice(check(rule, *given), MAX_HITS):
                 yield rule, hit
-        if self._any is not None and self._any.search(text):
-            for hint, rule, check in self._hinted:
-                if hint.search(text):
-                    for hit in islice(check(rule, *given), MAX_HITS):
-                        yield rule, hit
+        found = self._automaton.find_matches_as_indexes(_encodable(text), overlapping=True)
+        if not found:
+            return
+        hints = {self._hints[match[0]] for match in found}
+        for place in sorted({place for hint in hints for place in self._rules_of[hint]}):
+            rule, check = self._hinted[place]
+            for hit in islice(check(rule, *given), MAX_HITS):
+                yield rule, hit
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which the automaton does not take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def _checks(used: list[Rule], table: dict[str, Any], *groups: Group) -> list[tuple[Rule, Any]]:
