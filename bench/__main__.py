@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-ALL = ("startup", "lateness")
+ALL = ("startup", "lateness", "browser")
 
 
 def main() -> None:

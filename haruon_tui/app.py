@@ -20,6 +20,8 @@ from haruon_tui.screens.session_screen import SessionScreen
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.command import Provider
 
     from haruon_tui.screens.engine import Engine, Listener
@@ -58,10 +60,13 @@ class HaruonApp(App[None]):
         workspace: Workspace,
         *,
         read_only: bool = False,
+        browse: Path | None = None,
         open_engine: Callable[[Listener], Engine] | None = None,
     ) -> None:
-        """`open_engine` replaces the engine, for tests."""
+        """`browse` opens the dataset browser on a file. `open_engine` replaces the engine, for
+        tests."""
         super().__init__()
+        self._browse = browse
         self.session = Session(
             workspace, self.post_message, read_only=read_only, open_engine=open_engine
         )
@@ -73,6 +78,10 @@ class HaruonApp(App[None]):
             self.theme = themes.NAMES[0]
 
     def on_ready(self) -> None:
+        if self._browse is not None:
+            from haruon_tui.screens.dataset_browser import DatasetBrowser
+
+            self.push_screen(DatasetBrowser(self.session, self._browse))
         self.call_after_refresh(self.session.start)
         self.set_interval(_POLL_SECONDS, self._second)
 

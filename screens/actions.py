@@ -110,15 +110,17 @@ Scope = Literal[
     "gguf",
     "chat",
     "jobs",
+    "browser",
 ]
 """Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
-stage screens; or on the one screen of that mode."""
+stage screens; on the one screen of that mode; or in the dataset browser."""
 
 SCOPE_TITLES: dict[str, str] = {
     "everywhere": "Everywhere",
     "job": "The job shown",
     "stage": "Stage screens",
     **{mode.name: f"{mode.title} screen" for mode in MODES},
+    "browser": "Dataset browser",
 }
 
 
@@ -158,9 +160,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("hardware", "c", "check", "Check the machine again", "Check"),
-    Action("dataset", "v", "change_view", "Change between checks and examples", "View"),
-    Action("dataset", "n", "next_page", "Next 200 examples", "Next"),
-    Action("dataset", "b", "previous_page", "200 examples back"),
+    Action("dataset", "b", "browse", "Browse a dataset: search, filter, edit", "Browse"),
+    Action("dataset", "enter", "browse_built", "Browse the examples that were built"),
     Action(
         "model", "v", "change_view", "Change between the model and the choice of base", "Choice"
     ),
@@ -182,6 +183,29 @@ ACTIONS: tuple[Action, ...] = (
     Action("jobs", "x", "remove", "Remove the run and its files", "Remove"),
     Action("jobs", "slash", "filter", "Filter by id, stage or state", "Filter", "/"),
     Action("jobs", "escape", "clear_filter", "Take the filter away"),
+    Action("browser", "question_mark", "keys", "Show the keys, the browser's first", "Keys", "?"),
+    Action("browser", "slash", "search", "Search for a text in all values", "Search", "/"),
+    Action("browser", "r", "search_regex", "Search with a regular expression"),
+    Action("browser", "n", "next_hit(1)", "Next record with what was searched"),
+    Action("browser", "N", "next_hit(-1)", "The record before with what was searched"),
+    Action("browser", "f", "filter", "Filter: verdict, rule, level, decision", "Filter"),
+    Action("browser", "F", "clear_filter", "Take every filter away"),
+    Action("browser", "s", "sort", "Sort by a column; again for the other direction", "Sort"),
+    Action("browser", "g", "go_to", "Go to a line by its number"),
+    Action("browser", "e", "edit", "Change the record", "Edit"),
+    Action("browser", "ctrl+z", "undo", "Take the last change back", display="^z"),
+    Action("browser", "ctrl+y", "redo", "Make it again", display="^y"),
+    Action("browser", "a", "decide('accept')", "Accept the record", "Accept"),
+    Action("browser", "x", "reject", "Reject the record, with a reason", "Reject"),
+    Action("browser", "u", "decide('none')", "Neither accept nor reject it"),
+    Action("browser", "w", "write_out", "Write out with changes, without rejects", "Write"),
+    Action("browser", "h", "histograms", "Histograms of tokens and levels", "Counts"),
+    Action("browser", "c", "check_all", "Check every record, or only those shown"),
+    Action("browser", "o", "open", "Open another file"),
+    Action("browser", "i", "next_finding", "Next finding in the record"),
+    Action("browser", "J", "scroll_record(5)", "Scroll the record down"),
+    Action("browser", "K", "scroll_record(-5)", "Scroll the record up"),
+    Action("browser", "escape", "back", "Stop or end the search, else leave", "Back", "esc"),
 )
 
 

@@ -21,10 +21,11 @@ _BY_HAND = (
 )
 
 
-def help_text() -> Text:
-    """Every key of the table under the title of its scope."""
+def help_text(first: Scope | None = None) -> Text:
+    """Every key of the table under the title of its scope, those of `first` before the others."""
     text = Text()
     scopes: list[Scope] = list(SCOPE_TITLES)  # type: ignore[arg-type]
+    scopes.sort(key=lambda scope: scope != first)
     for scope in scopes:
         rows = [(action.key_name, action.title) for action in actions(scope)]
         if scope == "everywhere":
@@ -52,7 +53,11 @@ class HelpScreen(ModalScreen[None]):
         Binding("question_mark,q", "dismiss", "Back", show=False),
     ]
 
+    def __init__(self, first: Scope | None = None) -> None:
+        super().__init__()
+        self._first = first
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="keys"):
-            yield Static(help_text())
+            yield Static(help_text(self._first))
         yield KeyLine()

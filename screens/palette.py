@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -29,13 +30,19 @@ class ActionProvider(Provider):
         screen = self.screen
         for action in actions("everywhere"):
             yield action.title, partial(self.app.run_action, action.action), action.key_name
-        if not isinstance(screen, SessionScreen):
-            return
-        own = ("job", "jobs") if screen.mode.name == "jobs" else ("job", "stage", screen.mode.name)
+        own: tuple[Any, ...] = getattr(screen, "scopes", ())
+        if isinstance(screen, SessionScreen):
+            own = (
+                ("job", "jobs")
+                if screen.mode.name == "jobs"
+                else ("job", "stage", screen.mode.name)
+            )
         for action in actions(*own):
             name = action.action.partition("(")[0]
             if screen.check_action(name, ()):
                 yield action.title, partial(screen.run_action, action.action), action.key_name
+        if not isinstance(screen, SessionScreen):
+            return
         for mode in MODES:
             for stage in mode.stages:
                 name = f"Run stage {stage}: {stage_title(stage)}"

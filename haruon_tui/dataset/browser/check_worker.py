@@ -134,6 +134,7 @@ def _answer(checker: Checker, asked: Message) -> Message:
 
 
 def main() -> None:
+    os.nice(5)  # whoever looks at the screen comes first
     parent = Parent()
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     parent.listen(inbox.put)

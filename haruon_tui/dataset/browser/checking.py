@@ -25,12 +25,12 @@ class Checking:
 
     def __init__(
         self,
-        rules: str,
-        tokenizer: str | None,
         post: Callable[[Callable[[], None]], None],
         found: Callable[[int, list[Message]], None],
     ) -> None:
-        self._configuration = {"do": "configure", "rules": rules, "tokenizer": tokenizer}
+        self._configuration: Message | None = None
+        self._waiting: Message | None = None
+        self._held = True
         self._post = post
         self._found = found
         self._child: Child | None = None
@@ -39,10 +39,21 @@ class Checking:
         self._urgent: list[int] = []
         self.all = False
         self.around = 0
-        self.exact = tokenizer is not None
+        self.exact = False
         self.problem = ""
         self.changed = True
         self.summaries = Summaries()
+
+    def configure(self, rules: str, tokenizer: str | None) -> None:
+        """Which rule set, and the tokenizer.json that counts tokens. Checks wait for this."""
+        self._configuration = {"do": "configure", "rules": rules, "tokenizer": tokenizer}
+        self.exact = tokenizer is not None
+        self._go_on()
+
+    def release(self) -> None:
+        """The file is read through: the check process may have the processor now."""
+        self._held = False
+        self._go_on()
 
     def reset(self) -> None:
         """Another content: what was found no longer holds."""
@@ -53,13 +64,20 @@ class Checking:
 
     def restore(self, document: Document) -> None:
         """Take what is known from an earlier time."""
-        if not document.overlay.edits:
+        if self._configuration and not document.overlay.edits:
             self.changed = self.summaries.load(_cache(document.path), self._key(document))
 
     def keep(self, document: Document) -> None:
         """Keep what is known for another time, if it is much. Raises OSError."""
-        if self.summaries.checked() > 1000 and not document.overlay.edits:
+        known = self.summaries.checked()
+        if known > 1000 and self._configuration and not document.overlay.edits:
             self.summaries.save(_cache(document.path), self._key(document))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line is checked."""
+        lines = len(self.summaries.verdict)
+        return lines > 0 and self.summaries.checked() == lines
 
     def one(self, document: Document, line: int) -> None:
         """Ask for the findings of a record."""
@@ -82,7 +100,7 @@ class Checking:
 
     def feed(self, document: Document) -> None:
         """Send the next batch, unless one is under way."""
-        if self._busy or self.problem:
+        if self._busy or self.problem or self._held or not self._configuration:
             return
         verdict = self.summaries.verdict
         batch = [line for line in self._urgent if line < len(verdict) and not verdict[line]]
@@ -97,11 +115,15 @@ class Checking:
         self._busy = True
         self._say({"do": "lines", "path": str(document.path), "lines": lines, "mark": self._mark})
 
-    def close(self) -> None:
-        if self._child is not None:
-            self._child.kill()
+    def _go_on(self) -> None:
+        if self._waiting is not None and self._configuration and not self._held:
+            self._say(self._waiting)
+            self._waiting = None
 
     def _say(self, message: Message) -> None:
+        if self._configuration is None or self._held:
+            self._waiting = message  # the last record that was looked at
+            return
         if self._child is None:
             if self.problem:
                 return
@@ -144,6 +166,7 @@ class Checking:
         package = Path(__file__).parents[1]
         files = [document.path, *sorted(package.glob("*.py"))]
         files += sorted(Path(str(package.parent / "data" / "rules")).glob("*.json"))
+        assert self._configuration
         tokenizer = self._configuration["tokenizer"]
         files += [Path(tokenizer)] if tokenizer else []
         marks = [f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}" for path in files]

@@ -12,6 +12,8 @@ from haruon_tui.dataset.browser.pipes import Child, Message
 
 Answer = Callable[[Message], None]
 
+_GONE = {"what": "the process that reads the file has ended", "do": "open the file again"}
+
 
 class ReaderClient:
     """Starts the reader and opens a file. All methods return at once.
@@ -23,8 +25,6 @@ class ReaderClient:
     def __init__(
         self,
         path: Path,
-        rules: str,
-        tokenizer: Path | None,
         on_event: Callable[[Message], None],
         on_answer: Callable[[Answer, Message], None],
     ) -> None:
@@ -34,13 +34,7 @@ class ReaderClient:
         self._waiting: dict[int, Answer] = {}
         self._lock = threading.Lock()
         self._child = Child("haruon_tui.dataset.browser.reader", self._take, self._ended)
-        opened = {"path": str(path), "rules": rules}
-        self.ask(
-            "open",
-            lambda answer: self._on_event({"event": "opened", **answer}),
-            **opened,
-            tokenizer=str(tokenizer) if tokenizer else None,
-        )
+        self.ask("open", self._opened, path=str(path))
 
     @property
     def pid(self) -> int:
@@ -51,11 +45,15 @@ class ReaderClient:
         with self._lock:
             number = next(self._numbers)
             self._waiting[number] = then
-        self._child.send({"id": number, "do": do, **asked})
+        if not self._child.send({"id": number, "do": do, **asked}):
+            self._take({"id": number, "error": _GONE})
 
     def close(self) -> None:
         """End the reader and whatever it started."""
         threading.Thread(target=self._child.close, name="closing", daemon=True).start()
+
+    def _opened(self, answer: Message) -> None:
+        self._on_event({"event": "opened", **answer})
 
     def _take(self, message: Message) -> None:
         if "event" in message:
@@ -67,4 +65,8 @@ class ReaderClient:
             self._on_answer(then, message)
 
     def _ended(self, words: str) -> None:
+        with self._lock:
+            numbers = list(self._waiting)
+        for number in numbers:
+            self._take({"id": number, "error": _GONE})
         self._on_event({"event": "ended", "words": words})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from haruon_tui.dataset import records
 from haruon_tui.dataset.browser import edits, rows
 from haruon_tui.dataset.browser.line_index import LineIndex
 from haruon_tui.dataset.browser.review import Review
+from haruon_tui.dataset.browser.rows import open_regular
 from haruon_tui.dataset.browser.write_out import Change, write_out
 from haruon_tui.errors import ConfigurationError, StageError
 
@@ -43,6 +43,7 @@ class Document:
         self.undone: list[Step] = []
         self.done: list[Step] = []
         self.grown = False
+        self._written = 0
         self._stamp = _stamp(os.fstat(self._descriptor))
 
     def close(self) -> None:
@@ -76,7 +77,9 @@ class Document:
         line = self.index.complete
         raw = rows.read_line(self._descriptor, start, length)
         whole = isinstance(rows.decode(line, raw, start, length), records.Line)
-        quiet = time.time() - os.fstat(self._descriptor).st_mtime > _SETTLED_SECONDS
+        status = os.fstat(self._descriptor)
+        ours = status.st_mtime_ns == self._written
+        quiet = ours or time.time() - status.st_mtime > _SETTLED_SECONDS
         self.index.tail_counts = whole or quiet
         if self.index.tail_counts:
             return ""
@@ -208,26 +211,11 @@ class Document:
             os.close(self._descriptor)
             self._descriptor = open_regular(self.path)
             self._stamp = _stamp(os.fstat(self._descriptor))
+            self._written = self._stamp[2]
         else:
             self.overlay.put(start, original, body)
         if decided:
             self.decide(line, decided.decision, decided.reason)  # it holds for the new text too
-
-
-def open_regular(path: Path) -> int:
-    """A descriptor to read from. Raises ConfigurationError for anything but a file."""
-    expected = "a JSONL file: one JSON object per line"
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-            raise ConfigurationError(f"is {kind}, not a file", where=str(path), expected=expected)
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(
-            f"cannot be read: {why}", where=str(path), expected=expected, do="check the name"
-        ) from error
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

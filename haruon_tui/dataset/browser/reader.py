@@ -12,7 +12,6 @@ and are answered {"id", "ok": value} or {"id", "error": the parts of an error}. 
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -34,6 +33,7 @@ from haruon_tui.errors import HaruonError, StageError
 
 _TICK_SECONDS = 0.1
 _COUNTS_SECONDS = 0.25
+_KEEP_SECONDS = 30.0
 _MAX_ROWS = 500
 
 
@@ -52,6 +52,7 @@ class Reader:
         self._said: Message = {}
         self._counts: Message = {"checked": 0, "verdicts": {}, "rules": {}}
         self._counts_due = 0.0
+        self._kept = time.monotonic()
 
     def run(self) -> None:
         """Serve until the parent closes its side; the process ends then."""
@@ -67,13 +68,20 @@ class Reader:
 
     # Requests
 
-    def open(self, path: str, rules: str, tokenizer: str | None) -> Message:
+    def open(self, path: str) -> Message:
         """Open the file; everything else needs this first."""
         self._document = Document(Path(path))
-        self._checking = Checking(rules, tokenizer, self._calls.put, self._found)
+        self._checking = Checking(self._calls.put, self._found)
         self._following.start(self._document)
-        self._search.look(path)
         return {"edits_left_out": self._document.overlay.left_out}
+
+    def configure(self, rules: str, tokenizer: str | None) -> Message:
+        """Say by which rules records are checked, and which tokenizer.json counts tokens."""
+        document, checking = self._opened()
+        checking.configure(rules, tokenizer)
+        if not self._following.scanning and not checking.summaries.checked():
+            checking.restore(document)
+        return {}
 
     def rows(self, first: int, count: int) -> Message:
         """Rows at these positions of the view."""
@@ -273,10 +281,12 @@ class Reader:
         before = len(summaries.verdict)
         summaries.resize(len(document.index))
         if first:
+            self._search.look(str(document.path))
             self._stale_decisions = document.review.drop_stale(document.digest)
             checking.restore(document)
+            checking.release()
             checking.all = checking.all or len(document.index) <= AUTOMATIC
-        elif before:
+        elif 0 < before <= len(document.index):
             summaries.forget(before - 1)  # it may have been half a line
         if self._view.rebuild(document, summaries):
             self._parent.say(self._view_message())
@@ -292,7 +302,6 @@ class Reader:
         self._document = fresh
         checking.reset()
         self._search.clear()
-        self._search.look(str(fresh.path))
         version = self._view.version
         self._view = View()
         self._view.version = version + 1
@@ -305,12 +314,21 @@ class Reader:
         self._following.poll(self._document)
         self._search.watch()
         document, checking = self._opened()
-        if not self._following.scanning:
-            checking.feed(document)
+        checking.feed(document)
+        late = time.monotonic() - self._kept > _KEEP_SECONDS
+        if checking.changed and not self._following.scanning and (checking.complete or late):
+            self._kept = time.monotonic()
+            self._keep(document, checking)
         due = checking.changed and self._view.due()
         if due and self._view.rebuild(document, checking.summaries):
             self._parent.say(self._view_message())
         self._say_status()
+
+    def _keep(self, document: Document, checking: Checking) -> None:
+        try:
+            checking.keep(document)
+        except OSError as error:
+            self._following.note = f"what was checked is not kept: {error}"
 
     def _say_status(self) -> None:
         document, checking = self._opened()
@@ -334,6 +352,7 @@ class Reader:
         }
         if search.asked is not None:
             status["search"] = {
+                "text": search.asked["text"],
                 "count": search.count(),
                 "done": search.done,
                 "part": min(1.0, search.at / max(1, document.index.size)),
@@ -351,7 +370,6 @@ class Reader:
 
 
 def main() -> None:
-    os.nice(5)  # the screen comes first
     Reader(Parent()).run()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from haruon_tui.dataset import records
+from haruon_tui.dataset import records, regular_file
 from haruon_tui.dataset.persona import LEVELS, TRAITS
 from haruon_tui.dataset.report import parse
 
@@ -48,6 +48,12 @@ def decode(
 def read_line(descriptor: int, start: int, length: int) -> bytes:
     """The bytes of a line, cut to one more than a record may have. Raises OSError."""
     return os.pread(descriptor, min(length, records.MAX_LINE_BYTES + 1), start)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor to read from. Raises ConfigurationError for anything but a file."""
+    with regular_file.opened(path) as stream:
+        return os.dup(stream.fileno())
 
 
 def first_rows(path: Path, count: int) -> list[Row]:

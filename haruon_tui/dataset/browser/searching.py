@@ -71,10 +71,6 @@ class Searching:
             self.stop()
         self.asked, self._hits, self.problem = None, [], ""
 
-    def close(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-
     def watch(self) -> None:
         """End a regular expression that is stuck on one line."""
         stuck = time.monotonic() - self._heard > STUCK_SECONDS

@@ -22,7 +22,7 @@ from haruon_tui.dataset.persona import LEVELS, TRAITS
 
 VERDICTS = ("unchecked", "good", "warnings", "errors", "unreadable", "blank")
 SORTS = ("line", "bytes", "tokens", "verdict", *(trait.key for trait in TRAITS))
-_BINS = 24
+_BINS = 12
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""How the tokens and the levels of a dataset are spread, drawn with blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from haruon_tui.dataset.persona import LEVELS, TRAITS
+from haruon_tui.screens.widgets.job_panel import progress_bar
+from haruon_tui.screens.widgets.key_line import KeyLine
+from haruon_tui.styles import stylesheet
+
+_SECONDS = 0.5
+_BAR = 40
+
+
+class HistogramScreen(ModalScreen[None]):
+    """Closed by the key that opened it; grows while records are being checked."""
+
+    CSS_PATH = stylesheet("histograms")
+    BINDINGS: ClassVar = [
+        Binding("escape", "dismiss", "Back"),
+        Binding("h,q", "dismiss", "Back", show=False),
+    ]
+
+    def __init__(self, ask: Callable[..., None]) -> None:
+        """`ask("histograms", then)` gives `then` the counts, later."""
+        super().__init__()
+        self._ask = ask
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="scroll"):
+            yield Static("counting …", id="counts", markup=False)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self._count()
+        self.set_interval(_SECONDS, self._count)
+
+    def _count(self) -> None:
+        self._ask("histograms", self._show)
+
+    def _show(self, counts: dict[str, Any]) -> None:
+        if self.is_mounted:
+            self.query_one("#counts", Static).update(histogram_text(counts))
+
+
+def histogram_text(counts: dict[str, Any]) -> str:
+    """Summaries.histograms and counts as lines of at most 76 cells."""
+    checked, lines = counts["checked"], counts["lines"]
+    so_far = "" if checked >= lines else f" of {lines:,}; the rest is being checked"
+    made = [f"{checked:,} lines checked{so_far}", ""]
+    exact = "" if counts["exact"] else " (estimated: the workspace has no base model yet)"
+    made.append(f"Tokens per record{exact}")
+    most = max((count for *_, count in counts["tokens"]), default=0)
+    for low, high, count in counts["tokens"]:
+        bar = progress_bar(count / most, _BAR).replace("░", " ") if most else ""
+        made.append(f"{low:>7,} to {high:>6,} {count:>8,} {bar}")
+    if not counts["tokens"]:
+        made.append("  no record with messages yet")
+    made += ["", "Records per trait and level", " " * 8 + "".join(map(_cell, (*LEVELS, "none")))]
+    for trait in TRAITS:
+        none, *levels = counts["levels"][trait.key]
+        made.append(f"{trait.korean}  " + "".join(_cell(f"{n:,}") for n in (*levels, none)))
+    made += ["", "Findings: records per rule"]
+    made += [f"{count:>9,}  {rule}" for rule, count in counts["rules"].items()] or ["  none"]
+    return "\n".join(made)
+
+
+def _cell(text: str) -> str:
+    return " " * max(0, 10 - cell_len(text)) + text
