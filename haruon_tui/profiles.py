@@ -93,6 +93,7 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.0, "max_tokens": 400, "context": 1024},
+        "hardware": {},
         "jobs": {},
     },
     "qwen2-1.5b": {
@@ -107,6 +108,7 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.7, "max_tokens": 800, "context": 2048},
+        "hardware": {},
         "jobs": {},
     },
 }

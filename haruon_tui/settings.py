@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -98,6 +98,17 @@ class ChatSettings(Section):
     seed: int = Field(7, ge=0, description="seed of the sampler")
 
 
+class HardwareSettings(Section):
+    gpus: list[Annotated[int, Field(ge=0)]] | Literal["auto"] = Field(
+        "auto",
+        description="the GPUs that jobs may use, by nvidia-smi's numbers; [] uses none, "
+        '"auto" all of them',
+    )
+    wait_for_memory: bool = Field(
+        True, description="training waits until its GPU has free what the estimate says"
+    )
+
+
 class JobsSettings(Section):
     grace_seconds: float = Field(
         10.0, ge=1.0, le=600.0, description="from asking a job to stop to ending it"
@@ -120,6 +131,7 @@ class Settings(Section):
     evaluate: EvaluateSettings
     gguf: GgufSettings
     chat: ChatSettings
+    hardware: HardwareSettings
     jobs: JobsSettings
 
 

@@ -160,6 +160,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("hardware", "c", "check", "Check the machine again", "Check"),
+    Action("hardware", "g", "choose_gpus", "Choose the GPUs that jobs may use", "GPUs"),
     Action("dataset", "b", "browse", "Browse a dataset: search, filter, edit", "Browse"),
     Action("dataset", "enter", "browse_built", "Browse the examples that were built"),
     Action(

@@ -127,6 +127,12 @@ class Engine:
 
         set_base(self._workspace.file, base)
 
+    def set_keys(self, values: dict[str, Any]) -> None:
+        """Write keys into haruon.toml, such as {"train.rank": 8}. Raises HaruonError."""
+        from haruon_tui.settings_file import set_keys
+
+        set_keys(self._workspace.file, values)
+
     def stop(self, run: Run) -> None:
         """Stop a run; returns when it has ended, at the latest after the grace time."""
         from haruon_tui.jobs import launch

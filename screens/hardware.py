@@ -74,6 +74,15 @@ class HardwareScreen(StageScreen):
     def action_check(self) -> None:
         self._check()
 
+    def action_choose_gpus(self) -> None:
+        from haruon_tui.screens.device_choice import DeviceChoiceScreen
+
+        def chosen(gpus: list[int] | str | None) -> None:
+            if gpus is not None:
+                self.session.set_keys({"hardware.gpus": gpus})
+
+        self.app.push_screen(DeviceChoiceScreen(self.session.workspace), chosen)
+
     # Off the event loop
 
     def _look(self) -> None:

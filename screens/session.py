@@ -188,6 +188,18 @@ class Session:
         if self._may("change"):
             self._request(carry_out)
 
+    def set_keys(self, values: dict[str, Any]) -> None:
+        """Write keys into haruon.toml, such as {"train.rank": 8}."""
+
+        def carry_out(engine: Engine) -> None:
+            engine.set_keys(values)
+            words = ", ".join(f"{name} = {value}" for name, value in values.items())
+            self._say(f"haruon.toml: {words}")
+            self._look(engine)
+
+        if self._may("change"):
+            self._request(carry_out)
+
     def stop(self, run: Run) -> None:
         """Ask a run to stop, in a thread of its own: it can take the whole grace time."""
         engine = self._engine

@@ -40,4 +40,4 @@ def test_a_broken_file_is_not_written_over(workspace: Workspace) -> None:
 
 def test_a_key_that_is_none_is_refused_before_it_is_written(workspace: Workspace) -> None:
     with pytest.raises(ConfigurationError, match="unknown key"):
-        changed(workspace.file, {"bass": "x"}, "model")
+        changed(workspace.file, {"model.bass": "x"})

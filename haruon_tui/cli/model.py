@@ -58,7 +58,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     changes = {"model.base": [model.base, str(folder)]}
     if model.revision != "main":
         changes["model.revision"] = [model.revision, "main"]
-    settings_file.changed(workspace.file, {"base": base}, "model")
+    settings_file.changed(workspace.file, {"model.base": base})
     if not arguments.json:
         output.line(f"{folder} is whole: {facts.architecture}, {facts.parameters:,} parameters")
         for key, (before, after) in changes.items():

@@ -15,6 +15,7 @@ from haruon_tui.artifacts import remove, write_text
 from haruon_tui.errors import Exit, HaruonError, StageError, Stopped
 from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
+from haruon_tui.jobs.devices import see_only
 from haruon_tui.jobs.liveness import Identity
 from haruon_tui.jobs.samples import Sampler
 from haruon_tui.jobs.store import PROCESS_FILE, JobFile, Run
@@ -44,7 +45,15 @@ def main(folder: Path, attempt: int) -> int:
     )
     sampler.start()
     state, fields, code = _attempt(
-        run.job, JobContext(folder, writer, stop=stop, about=_about(run))
+        run.job,
+        JobContext(
+            folder,
+            writer,
+            stop=stop,
+            about=_about(run),
+            devices=run.job.devices,
+            wait_for_memory=run.job.wait_for_memory,
+        ),
     )
     reserve.unlink(missing_ok=True)  # on a full disk, this is the room for the last event
     writer.write(state, **fields)
@@ -63,7 +72,7 @@ def _attempt(job: JobFile, context: JobContext) -> tuple[str, dict[str, object],
             stop_requested=context.stop.is_set,
             on_wait=lambda ahead: context.log(f"waits for {', '.join(ahead)}"),
         ):
-            _see_only(job.devices)
+            see_only(job.devices, STAGES[job.stage].device)
             writer.write("running", host=os.uname().nodename, pid=os.getpid())
             module = STAGES[job.stage].load()
             params = module.params.model_validate(job.params)
@@ -120,12 +129,6 @@ def _keep(reserve: Path) -> None:
         reserve.write_bytes(b"\0" * _RESERVE_BYTES)
     except OSError:
         reserve.unlink(missing_ok=True)
-
-
-def _see_only(devices: tuple[str, ...]) -> None:
-    gpus = [name.removeprefix("gpu") for name in devices if name.startswith("gpu")]
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
 
 def _report(writer: events.EventWriter, stop: threading.Event, sampler: Sampler) -> None:

@@ -25,11 +25,16 @@ class JobContext:
         *,
         stop: threading.Event | None = None,
         about: dict[str, Any] | None = None,
+        devices: tuple[str, ...] = (),
+        wait_for_memory: bool = True,
     ) -> None:
-        """`folder` is runs/<id>; `about` goes into every manifest (stage, params, inputs)."""
+        """`folder` is runs/<id>; `about` goes into every manifest (stage, params, inputs);
+        `devices` are those of the job's ticket."""
         self.folder = folder
         self.writer = writer
         self.stop = stop or threading.Event()
+        self.devices = devices
+        self.wait_for_memory = wait_for_memory
         self._about = about or {}
         self._manifest_lock = threading.Lock()
 

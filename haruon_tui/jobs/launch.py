@@ -18,6 +18,7 @@ import psutil
 from haruon_tui import __version__
 from haruon_tui.artifacts import write_text
 from haruon_tui.errors import ConfigurationError
+from haruon_tui.jobs import tickets
 from haruon_tui.jobs.devices import devices_for
 from haruon_tui.jobs.events import EventWriter, tail
 from haruon_tui.jobs.fingerprint import fingerprint
@@ -82,6 +83,7 @@ def submit(
             return Submission(finished, "reused")
         newest = same[0] if same else None
         if newest and not fresh and newest.status().state is not State.FINISHED:
+            newest.place(_devices(workspace, store, newest.stage), _waits(workspace))
             _spawn(newest, workspace)
             return Submission(newest, "resumed")
         run = store.create(
@@ -90,7 +92,8 @@ def submit(
                 "params": params.model_dump(mode="json"),
                 "inputs": inputs,
                 "fingerprint": mark,
-                "devices": devices_for(stage.device),
+                "devices": _devices(workspace, store, stage_name),
+                "wait_for_memory": _waits(workspace),
                 "parent": parent,
                 "versions": _versions(),
                 "hardware": _hardware(),
@@ -101,7 +104,8 @@ def submit(
 
 
 def resume(workspace: Workspace, run: Run) -> None:
-    """Start a stopped, failed or crashed run again, from its last checkpoint.
+    """Start a stopped, failed or crashed run again, from its last checkpoint, on the device that
+    suits now.
 
     Raises ConfigurationError when it runs or has finished.
     """
@@ -114,6 +118,8 @@ def resume(workspace: Workspace, run: Run) -> None:
                 f"{run.id} is {state}; only a stopped, failed or crashed run can go on",
                 do=f"haruon jobs show {run.id}",
             )
+        store = Store(run.folder.parent)
+        run.place(_devices(workspace, store, run.stage), _waits(workspace))
         _spawn(run, workspace)
 
 
@@ -167,6 +173,24 @@ def kill(run: Run) -> None:
         writer = EventWriter(run.log, attempt=status.attempt)
         writer.write("stopped", killed=True)
         writer.close()
+
+
+def _devices(workspace: Workspace, store: Store, stage_name: str) -> tuple[str, ...]:
+    """Where a job of this stage goes now. A job whose child has not drawn its ticket yet counts
+    as queued too."""
+    device = STAGES[stage_name].device
+    if device != "accelerator":
+        return devices_for(device, workspace.settings.hardware, {})
+    queues = {name: set(jobs) for name, jobs in tickets.queues().items()}
+    for run in store.all():
+        if run.status().state.active:
+            for name in run.job.devices:
+                queues.setdefault(name, set()).add(run.id)
+    return devices_for(device, workspace.settings.hardware, queues)
+
+
+def _waits(workspace: Workspace) -> bool:
+    return workspace.settings.hardware.wait_for_memory
 
 
 def _spawn(run: Run, workspace: Workspace) -> None:

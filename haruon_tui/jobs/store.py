@@ -40,7 +40,8 @@ class State(StrEnum):
 
 
 class JobFile(BaseModel):
-    """job.json: what was asked for. Written once, before the child starts."""
+    """job.json: what was asked for. Written before the child starts; a run that is resumed may
+    get other devices, nothing else changes."""
 
     version: int = 1
     id: str
@@ -50,6 +51,7 @@ class JobFile(BaseModel):
     inputs: dict[str, str]
     fingerprint: str
     devices: tuple[str, ...] = ()
+    wait_for_memory: bool = True
     parent: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     hardware: dict[str, Any] = Field(default_factory=dict)
@@ -141,6 +143,14 @@ class Run:
     def stage(self) -> str:
         return self.job.stage
 
+    def place(self, devices: tuple[str, ...], wait_for_memory: bool) -> None:
+        """Write into job.json where the next attempt runs."""
+        update = {"devices": devices, "wait_for_memory": wait_for_memory}
+        job = self.job.model_copy(update=update)
+        if job != self.job:
+            _write(self.folder, job)
+            self._job = job
+
     def status(self) -> Status:
         """Derive the state. A run that has ended is not read again until its log changes."""
         stamp = (_stamp(self.log), _stamp(self.folder / PROCESS_FILE))
@@ -202,10 +212,7 @@ class Store:
         making = self.folder / f".{run_id}.part"
         making.mkdir(parents=True)
         try:
-            artifacts.write_text(
-                making / "job.json",
-                json.dumps(file.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n",
-            )
+            _write(making, file)
             (making / "artifacts").mkdir()
             making.rename(folder)
         except BaseException:
@@ -281,6 +288,11 @@ class Store:
         shutil.rmtree(doomed)
         self._known.pop(run.id, None)
         return size
+
+
+def _write(folder: Path, job: JobFile) -> None:
+    text = json.dumps(job.model_dump(mode="json"), ensure_ascii=False, indent=2)
+    artifacts.write_text(folder / "job.json", text + "\n")
 
 
 def artifacts_intact(run: Run) -> bool:

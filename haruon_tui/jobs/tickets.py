@@ -65,6 +65,16 @@ def ticket(
         os.close(descriptor)
 
 
+def queues() -> dict[str, list[str]]:
+    """The jobs that hold or wait for each device, in the order of their tickets."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder().glob("*.ticket")):
+        if holder := _holder(path):
+            for device in holder["devices"]:
+                found.setdefault(device, []).append(str(holder["job"]))
+    return found
+
+
 def _draw(devices: tuple[str, ...], job: str) -> tuple[Path, int]:
     """Make and lock the next ticket. The folder's own lock keeps numbers unique."""
     queue = folder()

@@ -121,6 +121,9 @@ class FakeEngine(Engine):
     def set_base(self, base: str) -> None:
         self.asked.append(("set base", base))
 
+    def set_keys(self, values: dict[str, Any]) -> None:
+        self.asked.append(("set keys", repr(values)))
+
     def stop(self, run: Run) -> None:
         self.asked.append(("stop", run.id))
 
