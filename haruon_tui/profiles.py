@@ -73,7 +73,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 PROFILES: dict[str, Values] = {
     "tiny": {
         "model": {"base": "tiny"},
-        "dataset": {"golden": False, "compose": 800, "eval_fraction": 0.05},
+        "dataset": {
+            "golden": False,
+            "compose": 800,
+            "eval_fraction": 0.05,
+            "split": "shuffled",
+        },
         "train": {
             "recipe": "recommended",
             "rank": 64,
@@ -93,12 +98,18 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.0, "max_tokens": 400, "context": 1024},
+        "generate": {},
         "hardware": {},
         "jobs": {},
     },
     "qwen2-1.5b": {
         "model": {"base": "Qwen/Qwen2-1.5B-Instruct"},
-        "dataset": {"golden": True, "compose": 800, "eval_fraction": 0.05},
+        "dataset": {
+            "golden": True,
+            "golden_weight": 2.0,
+            "compose": 800,
+            "eval_fraction": 0.05,
+        },
         "train": {"recipe": "recommended", "max_length": 2048},
         "evaluate": {"max_new_tokens": 800, "batch_size": 8},
         "gguf": {
@@ -108,6 +119,7 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.7, "max_tokens": 800, "context": 2048},
+        "generate": {},
         "hardware": {},
         "jobs": {},
     },

@@ -41,8 +41,34 @@ class DatasetSettings(Section):
     files: list[str] = Field(
         default_factory=list, description="JSONL files of your own, relative to the workspace"
     )
+    golden_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="times that a golden record is trained on; 2.5 is every "
+        "one twice, half of them once more"
+    )
+    composed_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="the same for composed records"
+    )
+    generated_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="the same for generated records among your files"
+    )
+    file_weight: float = Field(
+        1.0, ge=0.0, le=100.0, description="the same for the other records of your files"
+    )
+    augment: float = Field(
+        0.0, ge=0.0, le=10.0, description="records made from each record by putting its answers "
+        "differently"
+    )
+    augment_by: list[Literal["order", "wording", "length"]] = Field(
+        default_factory=lambda: ["order", "wording", "length"],  # type: ignore[arg-type]
+        description="how: order of sentences, other words and endings, shorter or longer",
+    )
     eval_fraction: float = Field(
         ge=0.0, lt=0.5, description="share held out to measure the loss while training"
+    )
+    split: Literal["stratified", "shuffled"] = Field(
+        "stratified",
+        description="stratified holds out every source and level by its share, and what is alike "
+        "together; shuffled draws at random",
     )
     rules: Literal["guide", "calibrated"] = Field(
         "calibrated", description="which rule set a record must pass"
@@ -98,6 +124,49 @@ class ChatSettings(Section):
     seed: int = Field(7, ge=0, description="seed of the sampler")
 
 
+class GenerateSettings(Section):
+    provider: Literal["openai", "composer"] = Field(
+        "openai", description="openai: any OpenAI-compatible server; composer: offline, no key"
+    )
+    base_url: str = Field(
+        "", description="e.g. http://localhost:8000/v1; empty takes OPENAI_BASE_URL"
+    )
+    model: str = Field("", description="the model's name at that server")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="the NAME of the variable with the key, never the key"
+    )
+    count: int = Field(600, ge=1, le=10_000, description="examples wanted, balanced over levels")
+    examples: int = Field(
+        2, ge=0, le=5, description="golden examples in each prompt, other ones each time"
+    )
+    temperature: float = Field(0.9, ge=0.0, le=2.0, description="of the sampling")
+    max_tokens: int = Field(2500, ge=64, le=32768, description="longest answer of the server")
+    tries: int = Field(
+        2, ge=1, le=10, description="an example that stays wrong is asked for anew so often"
+    )
+    seed: int = Field(7, ge=0, description="of the plan of levels, people and situations")
+    in_flight: int = Field(4, ge=1, le=256, description="requests at once")
+    timeout: float = Field(180.0, ge=0.05, le=3600.0, description="seconds for one answer")
+    budget: float = Field(
+        5.0, ge=0.0, description="stops there, in the currency of the prices; 0 has no bound"
+    )
+    max_requests: int = Field(0, ge=0, description="stops after so many; 0 has no bound")
+    max_total_tokens: int = Field(0, ge=0, description="stops after so many; 0 has no bound")
+    input_price: float = Field(
+        -1.0, ge=-1.0, description="per million tokens; -1 takes the price table's"
+    )
+    output_price: float = Field(
+        -1.0, ge=-1.0, description="per million tokens; -1 takes the price table's"
+    )
+    backoff_seconds: float = Field(
+        1.0, gt=0.0, le=60.0, description="first wait after a failure; it doubles, with jitter"
+    )
+    pause_after: int = Field(8, ge=1, le=1000, description="failures in a row before a pause")
+    pause_seconds: float = Field(
+        30.0, gt=0.0, le=3600.0, description="the first pause; it doubles, the sixth gives up"
+    )
+
+
 class HardwareSettings(Section):
     gpus: list[Annotated[int, Field(ge=0)]] | Literal["auto"] = Field(
         "auto",
@@ -131,6 +200,7 @@ class Settings(Section):
     evaluate: EvaluateSettings
     gguf: GgufSettings
     chat: ChatSettings
+    generate: GenerateSettings
     hardware: HardwareSettings
     jobs: JobsSettings
 

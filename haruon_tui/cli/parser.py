@@ -21,6 +21,17 @@ _STAGES = (
     "chat",
 )
 
+_IMPORT_FORMATS = (
+    "auto",
+    "chatml",
+    "sharegpt",
+    "alpaca",
+    "prompt-completion",
+    "csv",
+    "parquet",
+    "hf-folder",
+)
+
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Parse a command line. `handler` in the result is "module:function" in haruon_tui.cli."""
@@ -59,6 +70,45 @@ def _parser() -> argparse.ArgumentParser:
     compose.add_argument("out", type=Path, metavar="FILE.jsonl")
     compose.add_argument("--count", type=int, default=900)
     compose.add_argument("--seed", type=int, default=7)
+    importing = _command(
+        data, "import", "make a dataset of another form ours", "dataset_import:import_dataset"
+    )
+    importing.add_argument("source", type=Path, metavar="SOURCE", help="a file or a folder")
+    importing.add_argument("--out", type=Path, metavar="FILE.jsonl")
+    importing.add_argument("--format", choices=_IMPORT_FORMATS, default="auto")
+    importing.add_argument(
+        "--columns", action="append", metavar="user=NAME,assistant=NAME", help="what is what"
+    )
+    importing.add_argument("--split", metavar="NAME", help="one split of a folder")
+    importing.add_argument("--dry-run", action="store_true", help="show what it is, write nothing")
+    importing.add_argument("--yes", action="store_true", help="do not ask")
+    clean = _command(
+        data, "clean", "fix what is safe, drop copies, set rejects aside", "dataset_clean:clean"
+    )
+    clean.add_argument("file", type=Path, metavar="FILE.jsonl")
+    clean.add_argument("--out", type=Path, required=True, metavar="FILE|DIR")
+    clean.add_argument("--rules", choices=("guide", "calibrated"))
+    mix = _command(data, "mix", "mix golden, composed and own records", "dataset_mix:mix")
+    mix.add_argument("files", nargs="*", type=Path, metavar="FILE.jsonl")
+    mix.add_argument("--out", type=Path, required=True, metavar="DIR")
+    mix.add_argument("--no-golden", action="store_true", help="leave the golden records out")
+    mix.add_argument("--compose", type=int, default=0, metavar="COUNT")
+    mix.add_argument(
+        "--weights", default="", metavar="golden=3,…", help="times per record, by its source"
+    )
+    mix.add_argument("--augment", type=float, default=0.0, metavar="PER_RECORD")
+    mix.add_argument("--augment-by", default="order,wording,length", metavar="HOW,HOW")
+    mix.add_argument("--eval-fraction", type=float, default=0.05, metavar="SHARE")
+    mix.add_argument("--seed", type=int, default=7)
+    mix.add_argument("--rules", choices=("guide", "calibrated"))
+    split = _command(data, "split", "a file into train.jsonl and eval.jsonl", "dataset_mix:split")
+    split.add_argument("file", type=Path, metavar="FILE.jsonl")
+    split.add_argument("--out", type=Path, required=True, metavar="DIR")
+    split.add_argument("--eval-fraction", type=float, default=0.05, metavar="SHARE")
+    split.add_argument("--seed", type=int, default=7)
+    stats = _command(data, "stats", "counts, sources, levels, lengths", "dataset_clean:stats")
+    stats.add_argument("file", type=Path, metavar="FILE.jsonl")
+    stats.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="counts tokens with it")
     validate = _command(data, "validate", "check a JSONL dataset", "validate:validate")
     validate.add_argument("file", type=Path, metavar="FILE.jsonl")
     validate.add_argument("--rules", choices=("guide", "calibrated"))

@@ -29,15 +29,24 @@ class Collection:
     """The records that passed every rule, in the order in which they were added."""
 
     def __init__(
-        self, job: JobContext, rule_set: rules.RuleSet, cases: Iterable[golden.Case]
+        self,
+        job: JobContext,
+        rule_set: rules.RuleSet,
+        cases: Iterable[golden.Case],
+        *,
+        near_cases: bool = True,
     ) -> None:
-        """`cases` are the questions that no record may have."""
+        """`cases` are the questions that no record may have, nor nearly have. Composed cases
+        (`near_cases` False) are put together from the same sentences as composed records, so that
+        there only the same question counts."""
         self.records: list[Record] = []
         self.left_out = 0
         self.warnings = 0
         self._job = job
         self._validator = Validator(rule_set)
-        self._case_questions = {persona.user_turn(case["answers"]) for case in cases}
+        self._cases = {case["id"]: persona.user_turn(case["answers"]) for case in cases}
+        self._near_cases = near_cases
+        self._case_questions = set(self._cases.values())
         self._findings: Counter[str] = Counter()
         self._levels = LevelTable()
         self._files: list[dict[str, Any]] = []
@@ -75,6 +84,7 @@ class Collection:
             keep=KEPT_FINDINGS,
             on_valid=add,
             on_line=lambda number: self._job.raise_if_stopped(),
+            cases=self._cases if self._near_cases else None,
         )
         self._findings.update(summary.rules)
         self.warnings += sum(
@@ -109,6 +119,25 @@ class Collection:
             "levels": self._levels.as_dict(),
             "files": self._files,
         }
+
+    @property
+    def validator(self) -> Validator:
+        """What every record passed."""
+        return self._validator
+
+    def leaks(self, items: Iterable[Record]) -> list[str]:
+        """The ids of records that are, or nearly are, an evaluation case: there must be none."""
+        from haruon_tui.dataset.duplicates import Cases
+
+        rule = next((r for r in self._validator.rules.rules if r.check == "leakage"), None)
+        bar = rule.bar if rule and rule.bar and self._near_cases else None
+        cases = Cases(self._cases) if bar else None
+        found = []
+        for item in items:
+            turn = records.content(item, "user").strip()
+            if turn in self._case_questions or (bar and cases and cases.closest(turn, bar)):
+                found.append(str(id_of(item)))
+        return found
 
     def _add_own(self, record: Record, where: str) -> None:
         found = self._validator.check(record)
@@ -146,6 +175,10 @@ class Collection:
 
 def _own_form(line: records.Line, path: Path) -> Record:
     """The record with the keys we know and nothing else, and with the levels of its report."""
+    given = line.record.get("metadata")
+    given = given if isinstance(given, dict) else {}
+    source = given.get("source")
+    origin = {key: given[key] for key in ("of", "how") if isinstance(given.get(key), str)}
     return {
         "messages": [
             {"role": message["role"], "content": message["content"]}
@@ -153,8 +186,9 @@ def _own_form(line: records.Line, path: Path) -> Record:
         ],
         "metadata": {
             "id": id_of(line.record) or f"{path.stem}-{line.number}",
-            "source": "file",
+            "source": source if source in ("generated", "augmented") else "file",
             "levels": parse(records.content(line.record, "assistant")).levels,
+            **origin,
         },
     }
 

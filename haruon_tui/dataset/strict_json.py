@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 MAX_DEPTH = 64
@@ -35,15 +36,28 @@ class _Refused(Exception):
 def loads(text: str) -> Any:
     """The value that `text` is. Raises Fault."""
     if text.count("[") + text.count("{") > MAX_DEPTH:
-        _refuse_depth(text)
+        _refuse_depth(text, 0)
+    return _read(text, 0, _DECODER.decode)
+
+
+def read(text: str, start: int) -> tuple[Any, int]:
+    """The value that starts at `start` and the place after it. Raises Fault."""
+    value, end = _read(text, start, lambda whole: _DECODER.raw_decode(whole, start))
+    if text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH:
+        _refuse_depth(text[:end], start)
+    return value, end
+
+
+def _read(text: str, start: int, decode: Callable[[str], Any]) -> Any:
     try:
-        return _DECODER.decode(text)
+        return decode(text)
     except json.JSONDecodeError as error:
-        raise Fault(f"is not valid JSON: {error.msg.removesuffix(' at')}", error.pos) from error
+        what = f"is not valid JSON: {error.msg.removesuffix(' at')}"
+        raise Fault(what, error.pos) from error
     except _Refused as refused:
-        raise Fault(refused.what, _place(text, refused)) from refused
+        raise Fault(refused.what, _place(text, start, refused)) from refused
     except (ValueError, RecursionError) as error:
-        raise Fault(f"is not usable JSON: {error}", 0) from error
+        raise Fault(f"is not usable JSON: {error}", start) from error
 
 
 def end_of_value(text: str, start: int) -> int | None:
@@ -87,9 +101,9 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _refuse_depth(text: str) -> None:
+def _refuse_depth(text: str, start: int) -> None:
     depth = 0
-    for token in _TOKEN.finditer(text):
+    for token in _TOKEN.finditer(text, start):
         if token[0] in "[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -98,14 +112,14 @@ def _refuse_depth(text: str) -> None:
             depth -= 1
 
 
-def _place(text: str, refused: _Refused) -> int:
+def _place(text: str, start: int, refused: _Refused) -> int:
     """Where in a text that parses the refused thing stands."""
     if refused.kind != "key":
         return next(
-            (token.start() for token in _TOKEN.finditer(text) if token[0] == refused.text), 0
+            (at.start() for at in _TOKEN.finditer(text, start) if at[0] == refused.text), start
         )
     open_keys: list[set[str]] = []
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(_TOKEN.finditer(text, start))
     for place, token in enumerate(tokens):
         if token[0] in "[{":
             open_keys.append(set())
@@ -116,4 +130,4 @@ def _place(text: str, refused: _Refused) -> int:
             if key == refused.text and key in open_keys[-1]:
                 return token.start()
             open_keys[-1].add(key)
-    return 0
+    return start

@@ -102,28 +102,6 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     assert written[0] != written[2]
 
 
-@pytest.mark.parametrize(
-    ("count", "fraction", "held_out"),
-    [
-        (100, 0.05, 5),
-        (100, 0.001, 1),
-        (100, 0.0, 0),
-        (3, 0.05, 1),
-        (2, 0.49, 1),
-        (1, 0.3, 0),
-        (0, 0.3, 0),
-    ],
-)
-def test_the_split_keeps_every_record_once_and_no_side_empty(
-    count: int, fraction: float, held_out: int
-) -> None:
-    items = [{"n": number} for number in range(count)]
-    train, evaluation = stage.split(items, fraction, seed=1)
-    assert len(evaluation) == held_out
-    assert count < 5 or evaluation + train != items
-    assert sorted(item["n"] for item in train + evaluation) == list(range(count))
-
-
 def test_invalid_records_of_the_user_are_left_out_and_reported(
     job: JobContext, tmp_path: Path
 ) -> None:
