@@ -18,7 +18,7 @@ from haruon_tui.screens.widgets.key_line import KeyLine
 from haruon_tui.styles import stylesheet
 
 _SECONDS = 0.5
-_BAR = 40
+_BAR = 36
 
 
 class HistogramScreen(ModalScreen[None]):
@@ -53,11 +53,11 @@ class HistogramScreen(ModalScreen[None]):
 
 
 def histogram_text(counts: dict[str, Any]) -> str:
-    """Summaries.histograms and counts as lines of at most 76 cells."""
+    """Summaries.histograms and counts as lines of at most 74 cells."""
     checked, lines = counts["checked"], counts["lines"]
     so_far = "" if checked >= lines else f" of {lines:,}; the rest is being checked"
     made = [f"{checked:,} lines checked{so_far}", ""]
-    exact = "" if counts["exact"] else " (estimated: the workspace has no base model yet)"
+    exact = "" if counts["exact"] else " (at most: the workspace has no base model to count with)"
     made.append(f"Tokens per record{exact}")
     most = max((count for *_, count in counts["tokens"]), default=0)
     for low, high, count in counts["tokens"]:
@@ -65,14 +65,18 @@ def histogram_text(counts: dict[str, Any]) -> str:
         made.append(f"{low:>7,} to {high:>6,} {count:>8,} {bar}")
     if not counts["tokens"]:
         made.append("  no record with messages yet")
-    made += ["", "Records per trait and level", " " * 8 + "".join(map(_cell, (*LEVELS, "none")))]
+    titles = [level.replace(" ", "") for level in LEVELS]
+    made += ["", "Records per trait and level", " " * 6 + _cells(titles, "none")]
     for trait in TRAITS:
-        none, *levels = counts["levels"][trait.key]
-        made.append(f"{trait.korean}  " + "".join(_cell(f"{n:,}") for n in (*levels, none)))
+        none, *levels = (f"{count:,}" for count in counts["levels"][trait.key])
+        made.append(trait.korean + _cells(levels, none))
     made += ["", "Findings: records per rule"]
     made += [f"{count:>9,}  {rule}" for rule, count in counts["rules"].items()] or ["  none"]
     return "\n".join(made)
 
 
-def _cell(text: str) -> str:
-    return " " * max(0, 10 - cell_len(text)) + text
+def _cells(levels: list[str], none: str) -> str:
+    """Seven columns of 9 cells and one of 5, right aligned; with a name of 6, 74 cells."""
+    widths = [9] * len(levels) + [5]
+    cells = zip([*levels, none], widths, strict=True)
+    return "".join(" " * max(0, width - cell_len(text)) + text for text, width in cells)

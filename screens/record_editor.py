@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher, Static, TextArea
 
+from haruon_tui.dataset import strict_json
 from haruon_tui.screens.confirm import ConfirmScreen
 from haruon_tui.screens.plain_text import one_line, plain, plain_text
 from haruon_tui.screens.widgets.error_panel import ErrorPanel
@@ -195,13 +196,11 @@ def json_view(record: dict[str, Any] | None, text: str) -> str:
 def one_line_json(text: str, *, escaped: bool) -> str:
     """The JSON of one object as one line. Raises ValueError that says what and where."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no usable JSON: {error}") from None
+        value = strict_json.loads(text)
+    except strict_json.Fault as fault:
+        before = text[: fault.place]
+        row, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise ValueError(f"{fault.what} in line {row}, column {column}") from None
     if not isinstance(value, dict):
         raise ValueError("is no object: a record is written in braces { }")
     line = json.dumps(value, ensure_ascii=escaped)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import DataTable
 
 from haruon_tui import artifacts
 from haruon_tui.dataset import records
 from haruon_tui.dataset.persona import LEVELS, TRAITS
 from haruon_tui.jobs.store import State
-from haruon_tui.screens.reading import MAX_PAGE, read_page
+from haruon_tui.screens.reading import read_page
 
 ANSWERS = {trait.key: f"{trait.korean}에 대한 답변" for trait in TRAITS}
 
@@ -64,48 +63,36 @@ async def test_the_checks_show_counts_findings_and_levels(make_app, dataset, unt
         assert line.split().count("64") == len(LEVELS)
 
 
-async def test_an_example_is_shown_in_full_as_plain_text(make_app, dataset, until, text_of):
+async def test_enter_browses_the_examples_that_were_built(make_app, dataset, until, text_of):
     app = make_app()
     async with app.run_test(size=(200, 60)) as pilot:
         await opened(app, pilot, until)
+        await until(pilot, lambda: "470 valid" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "450 lines" in text_of(app))
         await until(pilot, lambda: "## 리포트 1 [b]굵게[/b] 빨강" in text_of(app))
-        assert "전문 심리 분석가" in text_of(app)
         assert "신경성에 대한 답변" in text_of(app)
-        app.screen.query_one("#list").focus()
         await pilot.press("down")
         await until(pilot, lambda: "## 리포트 2 [b]굵게[/b] 빨강" in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "470 valid" in text_of(app))
 
 
-async def test_examples_are_read_in_pages_and_back(make_app, dataset, until):
-    app = make_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, until)
-        table = app.screen.query_one("#list", DataTable)
-        await until(pilot, lambda: table.row_count == MAX_PAGE)
-
-        def first() -> str:
-            return str(table.get_row_at(0)[1]) if table.row_count else ""
-
-        await pilot.press("n")
-        await until(pilot, lambda: first() == "made-201")
-        await pilot.press("n")
-        await until(pilot, lambda: first() == "made-401")
-        assert table.row_count == 50
-        await pilot.press("n")
-        assert first() == "made-401", "there is no page after the last"
-        await pilot.press("b")
-        await until(pilot, lambda: first() == "made-201")
-
-
-async def test_v_changes_the_view_where_there_is_little_room(make_app, dataset, until, text_of):
+async def test_b_offers_the_files_of_the_workspace_and_any_path(
+    make_app, dataset, workspace, until, text_of
+):
+    own = workspace.folder / "내 자료.jsonl"
+    records.write(own, [{"messages": []}] * 3)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot, until)
         await until(pilot, lambda: "470 valid" in text_of(app))
-        assert "made-001" not in text_of(app)
-        await pilot.press("v")
-        await until(pilot, lambda: "made-001" in text_of(app))
-        assert "470 valid" not in text_of(app)
+        await pilot.press("b")
+        await until(pilot, lambda: "내 자료.jsonl" in text_of(app))
+        assert "train.jsonl" in text_of(app)
+        assert "golden reports" in text_of(app)
+        await pilot.press(*str(own.name), "enter")
+        await until(pilot, lambda: "3 lines" in text_of(app))
 
 
 async def test_a_missing_file_is_told_and_the_screen_lives(make_app, engine, until, text_of):
@@ -114,8 +101,10 @@ async def test_a_missing_file_is_told_and_the_screen_lives(make_app, engine, unt
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await opened(app, pilot, until)
         await until(pilot, lambda: "No such" in text_of(app))
-        await pilot.press("v")
-        await until(pilot, lambda: "No examples yet" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "cannot be read" in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "No dataset yet" in text_of(app))
 
 
 def test_a_page_knows_where_the_next_one_starts(tmp_path):

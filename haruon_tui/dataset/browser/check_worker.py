@@ -14,31 +14,27 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from haruon_tui.dataset import golden, records
+from haruon_tui.dataset import golden, records, token_lengths
 from haruon_tui.dataset.browser import rows
 from haruon_tui.dataset.browser.pipes import Message, Parent
 from haruon_tui.dataset.validator import Validator
 from haruon_tui.errors import HaruonError
 
-_BYTES_PER_TOKEN = 3.0
-"""Of Korean text under Qwen2's tokenizer: 2.6 to 3.4 in the golden reports."""
-
 _GOOD, _WARNINGS, _ERRORS, _UNREADABLE, _BLANK = range(1, 6)
-
-Counter = Callable[[str], int]
 
 
 class Checker:
     """One rule set and one tokenizer."""
 
     def __init__(self, rule_set: str, tokenizer: str | None) -> None:
-        """Raises HaruonError. Without a tokenizer, tokens are estimated from the bytes."""
-        self._validator = Validator(rule_set)
-        self._count, self.exact = _counter(tokenizer)
+        """Raises HaruonError. Without a tokenizer, tokens are estimated."""
+        self._tokens = token_lengths.counter(Path(tokenizer) if tokenizer else None)
+        self._validator = Validator(rule_set, tokens=self._tokens)
+        self.exact = self._tokens.exact
 
     def check(
         self, line: int, raw: bytes, start: int, length: int
@@ -54,7 +50,7 @@ class Checker:
         verdict = _ERRORS if "error" in severities else _WARNINGS if severities else _GOOD
         rules = sorted({found["rule"] for found in findings})
         levels = rows.levels_of(decoded.record)
-        return findings, [line, verdict, self._tokens(decoded.record), levels, rules]
+        return findings, [line, verdict, self._length(decoded.record), levels, rules]
 
     def _findings(self, record: records.Record) -> list[dict[str, Any]]:
         if "messages" not in record and "answers" in record:
@@ -68,32 +64,19 @@ class Checker:
             why = f"the check itself failed: {type(error).__name__}: {error}"
             return [_finding("check-failed", why[:300])]
 
-    def _tokens(self, record: records.Record) -> int:
+    def _length(self, record: records.Record) -> int:
         """Tokens of the record as ChatML, -1 where there are no messages."""
         messages = record.get("messages")
         if not isinstance(messages, list):
             return -1
-        turns = [
-            f"<|im_start|>{message.get('role')}\n{message.get('content')}<|im_end|>\n"
-            for message in messages
-            if isinstance(message, dict)
-        ]
-        return self._count("".join(turns))
-
-
-def _counter(tokenizer: str | None) -> tuple[Counter, bool]:
-    if tokenizer is not None:
-        from tokenizers import Tokenizer
-
-        loaded = Tokenizer.from_file(tokenizer)
-        loaded.no_truncation()
-
-        def count(text: str) -> int:
-            clean = text.encode("utf-8", "replace").decode("utf-8")
-            return len(loaded.encode(clean, add_special_tokens=False).ids)
-
-        return count, True
-    return lambda text: round(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN), False
+        total = 0
+        for message in messages:
+            text = message.get("content") if isinstance(message, dict) else None
+            if isinstance(text, str):
+                spoken = message.get("role") == "user"
+                clean = text.encode("utf-8", "replace").decode("utf-8")
+                total += token_lengths.PER_MESSAGE + self._tokens.count(clean, spoken=spoken)
+        return total
 
 
 def _finding(rule: str, message: str) -> dict[str, Any]:
@@ -151,8 +134,6 @@ def main() -> None:
             parent.say({"problem": str(error)})
         except OSError as error:
             parent.say({"problem": f"{asked.get('path')}: {error.strerror or error}"})
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception on a bad file
-            parent.say({"problem": f"{asked.get('tokenizer')}: {error}"})
 
 
 if __name__ == "__main__":

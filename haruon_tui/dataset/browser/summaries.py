@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zipfile
+import zlib
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -183,7 +185,8 @@ class Summaries:
     def load(self, path: Path, key: str) -> bool:
         """Take what was kept, if it is for the same file and lines. What is damaged is as good
         as not there."""
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, SyntaxError):
+        damaged = (ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+        with contextlib.suppress(OSError, *damaged):
             with np.load(path, allow_pickle=False) as kept:
                 if json.loads(str(kept["key"])) != key:
                     return False
