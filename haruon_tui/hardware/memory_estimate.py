@@ -1,0 +1,241 @@
+"""How much memory a training will take, part by part, before anything is loaded.
+
+What a training step holds at its peak, which is at the end of the forward pass and the start of
+the backward pass, in bytes. `c` is the size of a number in the precision, 4 that of fp32:
+
+* weights: LoRA keeps the base in the precision, `c` each; a base that is itself trained stays
+  fp32 and is cast to the precision while it computes, 4 + c; QLoRA keeps linear layers as NF4 with
+  double quantization, 0.5 + 8/64/8 + 32/(64·256)/8 = 0.516 bytes (Dettmers et al. 2023,
+  arXiv:2305.14314, section 3), and the rest in the precision.
+* adapter: r·(in + out) numbers per adapted linear, fp32 (Hu et al. 2021, arXiv:2106.09685).
+* gradients 4 and optimizer 8 (the two moments of AdamW, Kingma & Ba 2015) per trained number.
+* activations: what autograd keeps for the backward pass. The count is that of Korthikanti et al.
+  2022 (arXiv:2205.05198, section 4.1) redone for this family and for what PyTorch and PEFT keep
+  today, checked tensor by tensor with torch.autograd.graph.saved_tensors_hooks. Per token and
+  layer, with h hidden, f feed-forward, q and k the widths of queries and keys, r the rank:
+  2·4h for the two norms; c·(q + q + 2k) for queries, attention's answer, keys and values
+  (SDPA keeps no scores, but 4 bytes per head of log-sum-exp); 3·c·f for gate, its SiLU and up; the
+  inputs of adapted linears, c·in each below fp32, where autocast makes each its own copy,
+  else one for those that share it; c·r per adapter; with dropout 4·in more per adapter.
+  Activation checkpointing keeps only c·h per layer, and one whole layer while that is recomputed.
+* logits: per position c + 4 for the logits and their fp32 log-softmax, 4 + 4 for their gradients.
+* buffers: what the runtime itself takes, and what the allocator cannot use. glibc's malloc, in
+  which long-lived tensors stand between short-lived ones, took 1.3 times the activations of a
+  LoRA step, and 1.7 times the logits (`python -m bench memory_estimate`); the caching allocator
+  of CUDA loses far less to its 2 MiB blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from haruon_tui.hardware.architecture import Architecture
+from haruon_tui.settings import TrainSettings
+
+DeviceKind = Literal["cuda", "mps", "cpu"]
+
+MIB = 1 << 20
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+_RUNTIME = {"cpu": 47 * MIB, "cuda": 700 * MIB, "mps": 300 * MIB}
+"""On the CPU: oneDNN's scratch and what is imported late. On CUDA: context and cuBLAS
+workspaces."""
+_LAYERS_SLACK = {"cpu": 0.32, "cuda": 0.05, "mps": 0.05}
+_LOGITS_SLACK = {"cpu": 0.7, "cuda": 0.05, "mps": 0.05}
+_LENGTHS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes per part, at batches of the longest length."""
+
+    weights: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    buffers: int
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+    def as_dict(self) -> dict[str, int]:
+        """Every part, and the total."""
+        return {**asdict(self), "total": self.total}
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A change of settings with which the training fits: keys of haruon.toml and values."""
+
+    words: str
+    changes: dict[str, Any]
+    estimate: Estimate
+
+
+def estimate(
+    architecture: Architecture,
+    train: TrainSettings,
+    *,
+    device: DeviceKind = "cuda",
+    length: int | None = None,
+) -> Estimate:
+    """The peak of a training step, without what is resident after the imports. `length` is the
+    longest example in tokens, `train.max_length` unless told otherwise."""
+    size = number_bytes(train)
+    tokens = train.batch_size * (train.max_length if length is None else length)
+    trained = trained_parameters(architecture, train)
+    full = train.method == "full"
+    kept = _kept_per_token(architecture, train, size)
+    if train.gradient_checkpointing:
+        layers = tokens * (architecture.layers * size * architecture.hidden + kept)
+    else:
+        layers = tokens * architecture.layers * kept
+    logits = tokens * architecture.vocabulary * (size + 12)
+    slack = 0.0 if full or train.gradient_checkpointing else _LAYERS_SLACK[device]
+    return Estimate(
+        weights=round(_weights(architecture, train, size)),
+        adapter=0 if full else 4 * trained,
+        gradients=4 * trained,
+        optimizer=8 * trained,
+        activations=round(layers),
+        logits=round(logits),
+        buffers=round(_RUNTIME[device] + slack * layers + _LOGITS_SLACK[device] * logits),
+    )
+
+
+def what_fits(
+    architecture: Architecture, train: TrainSettings, free: int, device: DeviceKind = "cuda"
+) -> list[Suggestion]:
+    """The changes with which the training fits into `free` bytes, the mildest first; the global
+    batch stays what it is. Empty when it fits as it is, or when nothing helps."""
+    if estimate(architecture, train, device=device).total <= free:
+        return []
+    found: list[Suggestion] = []
+    for words, changes in _milder(train):
+        changed = train.model_copy(update=changes)
+        if (batch := _largest_batch(architecture, changed, free, device)) is None:
+            continue
+        if batch != changed.batch_size:
+            whole = changed.batch_size * changed.accumulation
+            accumulation = whole // batch
+            changes = {**changes, "batch_size": batch, "accumulation": accumulation}
+            words = f"{words}, batch {batch} x {accumulation}".removeprefix(", ")
+        fitting = train.model_copy(update=changes)
+        named = {f"train.{key}": value for key, value in changes.items()}
+        found.append(Suggestion(words, named, estimate(architecture, fitting, device=device)))
+    return found
+
+
+def estimate_report(
+    architecture: Architecture, train: TrainSettings, free: int | None, device: DeviceKind
+) -> dict[str, Any]:
+    """The estimate, the free bytes and what fits, for a JSON document."""
+    suggestions = what_fits(architecture, train, free, device) if free is not None else []
+    return {
+        "architecture": asdict(architecture),
+        "device": device,
+        "free": free,
+        "estimate": estimate(architecture, train, device=device).as_dict(),
+        "what_fits": [_in_short(suggestion) for suggestion in suggestions],
+    }
+
+
+def _in_short(suggestion: Suggestion) -> dict[str, Any]:
+    return {
+        "words": suggestion.words,
+        "changes": suggestion.changes,
+        "total": suggestion.estimate.total,
+    }
+
+
+def number_bytes(train: TrainSettings) -> int:
+    """Bytes of a number in the precision; "auto" takes the smaller, as most hardware has bf16."""
+    return 4 if train.precision == "fp32" else 2
+
+
+def trained_parameters(architecture: Architecture, train: TrainSettings) -> int:
+    """How many numbers the optimizer changes."""
+    if train.method == "full":
+        return architecture.parameters
+    return architecture.layers * sum(
+        train.rank * (inside + out) for inside, out in _adapted(architecture, train).values()
+    )
+
+
+def _adapted(architecture: Architecture, train: TrainSettings) -> dict[str, tuple[int, int]]:
+    linears = architecture.linears
+    if train.targets == "all-linear":
+        return linears
+    return {name: linears[name] for name in train.targets if name in linears}
+
+
+def _weights(architecture: Architecture, train: TrainSettings, size: int) -> float:
+    if train.method == "full":
+        cast = size * architecture.linear_parameters if size < 4 else 0
+        return 4 * architecture.parameters + cast
+    if train.method == "qlora":
+        rest = architecture.parameters - architecture.linear_parameters
+        return NF4_BYTES * architecture.linear_parameters + size * rest
+    return size * architecture.parameters
+
+
+def _kept_per_token(architecture: Architecture, train: TrainSettings, size: int) -> float:
+    """Bytes that one layer keeps of one token for the backward pass."""
+    a = architecture
+    kept = 2 * 4 * a.hidden + size * (2 * a.queries + 2 * a.keys) + 4 * a.heads
+    kept += 3 * size * a.feed_forward
+    if train.method == "full":
+        fp32_stream = 2.5 * 4 * a.hidden if size < 4 else 0
+        return kept + fp32_stream + size * (3 * a.hidden + a.feed_forward)
+    adapted = _adapted(a, train)
+    inputs = {name: inside for name, (inside, _) in adapted.items()}
+    if size < 4:
+        kept += size * sum(inputs.values())
+    else:  # q, k and v share an input, and so do gate and up
+        shared = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "up_proj": "gate_proj"}
+        kept += size * sum({shared.get(name, name): n for name, n in inputs.items()}.values())
+    kept += size * train.rank * len(adapted)
+    if train.dropout > 0:
+        kept += 4 * sum(inputs.values())
+    return kept
+
+
+def _milder(train: TrainSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Ways to take less memory, the mildest first."""
+    yield "a smaller batch with more accumulation", {}
+    if not train.gradient_checkpointing:
+        yield "activation checkpointing", {"gradient_checkpointing": True}
+    if train.method == "full":
+        yield "LoRA instead of full", {"method": "lora"}
+    if train.method != "qlora":
+        yield "QLoRA", {"method": "qlora"}
+        yield (
+            "QLoRA and activation checkpointing",
+            {"method": "qlora", "gradient_checkpointing": True},
+        )
+    for length in _LENGTHS:
+        if length < train.max_length:
+            yield (
+                f"QLoRA, checkpointing, and examples up to {length} tokens",
+                {"method": "qlora", "gradient_checkpointing": True, "max_length": length},
+            )
+            break
+
+
+def _largest_batch(
+    architecture: Architecture, train: TrainSettings, free: int, device: DeviceKind
+) -> int | None:
+    """The largest batch up to the configured one that fits and divides the global batch; None
+    when not even one example fits."""
+    whole = train.batch_size * train.accumulation
+    for batch in range(train.batch_size, 0, -1):
+        if whole % batch:
+            continue  # the global batch would be another
+        changed = train.model_copy(update={"batch_size": batch})
+        if estimate(architecture, changed, device=device).total <= free:
+            return batch
+    return None
