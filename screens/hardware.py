@@ -90,12 +90,12 @@ class HardwareScreen(StageScreen):
 
         workspace = self.session.workspace
         try:
-            profile = workspace.settings.profile
-            rows = checks.check_machine(profile, workspace.folder)
+            settings = workspace.settings
+            rows = checks.check_machine(settings, workspace.folder)
         except Exception as error:  # noqa: BLE001 - the screen must say it
             self.post_message(self.Checked(problem=parts(error)["what"]))
         else:
-            self.post_message(self.Checked(profile, rows))
+            self.post_message(self.Checked(settings.profile, rows))
 
     # On it
 

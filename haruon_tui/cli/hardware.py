@@ -8,6 +8,7 @@ from pathlib import Path
 from haruon_tui.cli import output
 from haruon_tui.errors import ConfigurationError, Exit
 from haruon_tui.hardware.checks import check_machine
+from haruon_tui.settings import default_settings
 from haruon_tui.workspace import Workspace
 
 _MARKS = {"ok": "ok", "warning": "warning", "fails": "FAILS", "not applicable": "-"}
@@ -17,14 +18,14 @@ def doctor(arguments: argparse.Namespace) -> int:
     """Check this machine against the workspace's profile; outside a workspace, against tiny."""
     try:
         workspace = Workspace.find(arguments.workspace)
-        profile, folder = workspace.settings.profile, workspace.folder
+        settings, folder = workspace.settings, workspace.folder
     except ConfigurationError:
         if arguments.workspace:
             raise
-        profile, folder = "tiny", Path.cwd()
-    rows = check_machine(profile, folder)
+        settings, folder = default_settings("tiny"), Path.cwd()
+    rows = check_machine(settings, folder)
     if arguments.json:
-        output.document({"profile": profile, "rows": [row.as_dict() for row in rows]})
+        output.document({"profile": settings.profile, "rows": [row.as_dict() for row in rows]})
     else:
         output.table(
             ("", "check", "found", "needed", "what to do"),

@@ -1,134 +1,238 @@
-"""Rows about the GPU and the libraries that would use it. Nothing here imports them."""
+"""Rows about the GPUs: which there are, what they can, and who holds their memory."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
 import platform
-import re
-from pathlib import Path
 
-from haruon_tui.hardware.gpus import Gpu, read_gpus
-from haruon_tui.hardware.needs import GIB, Amount
+from haruon_tui.hardware import cuda
+from haruon_tui.hardware.gpus import Gpu, GpuProcess, Reading
+from haruon_tui.hardware.libraries import apple_silicon, torch_cuda
+from haruon_tui.hardware.needs import GIB, gib
+from haruon_tui.hardware.recipe_needs import Fit, Training
 from haruon_tui.hardware.row import Row, Verdict
 
-_TINY = 'set profile = "tiny" in haruon.toml'
+_TINY = 'profile = "tiny"'
+_SMI = "nvidia-smi"
+_ALL_GPUS = 'hardware.gpus = "auto"'
+_NOTHING: Verdict = "not applicable"
+_MPS_SHARE = 0.7
+"""macOS lets the GPU wire about that share of the RAM (Metal's recommendedMaxWorkingSetSize)."""
 
 
-def gpu(need: Amount | None) -> Row:
-    """The GPUs with name, video memory and driver; the one with most memory decides."""
-    reading = read_gpus()
-    needed = f"video memory: {need}" if need else "none"
+def gpu(needed: bool, guide: float, reading: Reading) -> Row:
+    """The GPUs by name, memory and driver. `guide` is what the guide asks for, in GiB."""
+    words = (
+        f"an NVIDIA GPU or Apple Silicon; the guide asks for {guide:g} GiB" if needed else "none"
+    )
     if reading.problem:
-        verdict: Verdict = "fails" if need else "warning"
-        do = f"mend the driver (nvidia-smi), {f'or {_TINY}' if need else 'or use the CPU'}"
-        return Row("gpu", "GPU", f"unknown: {reading.problem}", needed, verdict, do)
-    if not reading.gpus and _apple_silicon():
-        return Row("gpu", "GPU", "Apple Silicon (MPS), shares the RAM", needed, "ok")
-    if not reading.gpus:
-        if need is None:
-            return Row("gpu", "GPU", "none", needed, "not applicable")
-        return Row(
-            "gpu",
-            "GPU",
-            "none",
-            needed,
-            "fails",
-            f"use a machine with an NVIDIA GPU of {need.good:g} GiB (nvidia-smi must list it), "
-            f"or {_TINY}",
+        return _row(
+            "gpu", "GPU", f"unknown: {reading.problem}", words, "warning", *_driver_trouble()
         )
-    found = "; ".join(_describe(one) for one in reading.gpus)
-    if need is None:
-        return Row("gpu", "GPU", found, needed, "ok")
-    verdict, do = _enough(reading.gpus, need)
-    return Row("gpu", "GPU", found, needed, verdict, do)
+    if reading.gpus:
+        found = "; ".join(f"{one.index}: {one.name}, {_memory(one)}" for one in reading.gpus)
+        return Row("gpu", "GPU", found, words, "ok")
+    if apple_silicon():
+        return Row("gpu", "GPU", "Apple Silicon (MPS), shares the RAM", words, "ok")
+    if not needed:
+        return Row("gpu", "GPU", "none", words, _NOTHING)
+    do = f"use a machine where {_SMI} lists a GPU; or {_TINY}"
+    return Row("gpu", "GPU", "none", words, "fails", do, (_SMI,), (_TINY,))
 
 
-def torch_build(needs_gpu: bool) -> Row:
-    """The installed torch and what it was built for, read from its files."""
-    needed = "a build for the GPU" if needs_gpu else "any build"
-    version = installed("torch")
-    if version is None:
-        return Row("torch", "PyTorch", "not installed", needed, "fails", "make setup")
-    cuda = _torch_cuda()
-    suits = bool(cuda) or _apple_silicon()
-    found = f"{version}, {f'CUDA {cuda}' if cuda else 'MPS' if suits else 'CPU only'}"
-    if suits or not (needs_gpu or read_gpus().gpus):
-        return Row("torch", "PyTorch", found, needed, "ok")
-    return Row(
-        "torch",
-        "PyTorch",
-        found,
-        needed,
-        "fails" if needs_gpu else "warning",
-        "python -m pip install --force-reinstall torch, from a package index with CUDA builds",
+def video_memory(
+    training: Training | None, needed: bool, reading: Reading, chosen: list[int] | None, ram: int
+) -> Row:
+    """Whether the configured recipe fits into one GPU, as the memory estimate has it: into all of
+    its memory, and into what is free now. `chosen` are the GPUs that jobs may use, None for all.
+    Apple Silicon takes it from the `ram` (bytes)."""
+    key, title = "vram", "GPU memory"
+    if training is None:
+        found = "no estimate: the model's config.json is not here yet"
+        return Row(key, title, found, "as much as the model takes", _NOTHING)
+    apple = apple_silicon() and not reading.gpus
+    need = training.bytes("mps" if apple else "cuda")
+    words = f"{gib(need)} for {training.words}, by estimate"
+    if reading.problem:
+        return _row(
+            key, title, f"unknown: {reading.problem}", words, "warning", *_driver_trouble()
+        )
+    if apple:
+        found, room = f"{gib(ram)}, shared with the CPU", int(ram * _MPS_SHARE)
+        if need < room:
+            return Row(key, title, found, words, "ok")
+        return _too_small(training, training.fit(room, "mps"), found, words)
+    if not reading.gpus:
+        if not needed:
+            return Row(key, title, "none", words, _NOTHING)
+        return _no_gpu(training, words)
+    found = "; ".join(_room(one, need) for one in reading.gpus)
+    usable = [one for one in reading.gpus if chosen is None or one.index in chosen]
+    if not usable:
+        found += "; hardware.gpus lets jobs use none of them"
+        if not needed:
+            return Row(key, title, found, words, _NOTHING)
+        return Row(key, title, found, words, "fails", _ALL_GPUS, (), (_ALL_GPUS,))
+    totals = [one.memory_total for one in usable if one.memory_total is not None]
+    free = [one.memory_free for one in usable if one.memory_free is not None]
+    if not totals:
+        batch = "train.batch_size = 1"
+        do = f"{_SMI} does not tell the memory: start with {batch}"
+        return Row(key, title, found, words, "warning", do, (_SMI,), (batch,))
+    if max(totals) < need:
+        return _too_small(training, training.fit(max(totals)), found, words, needed=needed)
+    if free and max(free) < need:
+        fit = training.fit(max(free))
+        do = f"wait for the programs that {_SMI} shows, or end them"
+        do += f"; or {_fitting(fit)}" if fit else ""
+        return Row(key, title, found, words, "warning", do, (_SMI,), fit.settings if fit else ())
+    return Row(key, title, found, words, "ok")
+
+
+def driver(reading: Reading) -> Row:
+    """The driver, the CUDA version that it supports in full, and what the installed torch was
+    built for (haruon_tui.hardware.cuda has the table and its source)."""
+    key, title = "driver", "Driver"
+    built_for = torch_cuda()
+    built = cuda.version(built_for)
+    words = (
+        f"for CUDA {built_for}, as torch is built" if built else "any: torch is not built for CUDA"
+    )
+    if not reading.gpus:
+        return Row(key, title, "no NVIDIA driver answers", words, _NOTHING)
+    given = next((one.driver for one in reading.gpus if one.driver), None)
+    numbers = cuda.version(given)
+    if numbers is None:
+        return _row(key, title, f"unknown: {given or 'not told'}", words, "warning", _SMI, _SMI)
+    newest = cuda.newest_cuda(numbers)
+    found = f"{given}, CUDA {cuda.dotted(newest)}" if newest else f"{given}, CUDA before 11"
+    if built is None or built[0] not in cuda.LEAST_DRIVER:
+        return Row(key, title, found, words, "ok")
+    least = cuda.LEAST_DRIVER[built[0]]
+    words = f"{cuda.dotted(least)} or newer for CUDA {built_for}, as torch is built"
+    if numbers >= least:
+        return Row(key, title, found, words, "ok")
+    install = ".venv/bin/python -m pip install --force-reinstall torch"
+    do = (
+        f"install the driver {cuda.dotted(least)} or newer; or a torch for CUDA "
+        f"{cuda.dotted(newest or (11, 8))}: {install} --index-url of that build"
+    )
+    return Row(key, title, found, words, "fails", do, (install,))
+
+
+def capability(precision: str, reading: Reading) -> Row:
+    """Compute capability: bf16 and flash attention from 8.0 on, and what torch's build asks."""
+    key, title, words = "capability", "Compute capability", "8.0 for bf16 and flash attention"
+    if not reading.gpus:
+        return Row(key, title, "no NVIDIA GPU", words, _NOTHING)
+    known = [one.compute_capability for one in reading.gpus if one.compute_capability]
+    found = "; ".join(f"{one.index}: {_capability(one)}" for one in reading.gpus)
+    if not known:
+        return _row(
+            key, title, f"unknown: {found}", words, "warning", f"{_SMI} is too old to tell", _SMI
+        )
+    built = cuda.version(torch_cuda())
+    least = cuda.LEAST_CAPABILITY.get(built[0]) if built else None
+    if built and least and max(known) < least:
+        install = ".venv/bin/python -m pip install --force-reinstall torch==2.8.0"
+        do = f"CUDA {built[0]} left this GPU behind; a torch for CUDA 12 has it: {install}"
+        words = f"{cuda.dotted(least)} for this torch"
+        return Row(key, title, found, words, "fails", do, (install,))
+    if max(known) >= cuda.BF16:
+        return Row(key, title, found, words, "ok")
+    half = 'train.precision = "fp16"'
+    if precision == "bf16":
+        return Row(key, title, found, words, "warning", f"{half}: bf16 is slow here", (), (half,))
+    return Row(key, title, f"{found}; fp16 is taken", words, "ok")
+
+
+def processes(reading: Reading, found: list[GpuProcess] | None) -> Row:
+    """Other programs that hold GPU memory: pid, user, GiB. Ours are this process's children."""
+    key, title, words = "processes", "Others on the GPU", "under 1 GiB"
+    if not reading.gpus:
+        return Row(key, title, "no NVIDIA GPU", words, _NOTHING)
+    if found is None:
+        return _row(key, title, "unknown: the driver does not tell", words, "warning", _SMI, _SMI)
+    others = [one for one in found if one.pid != os.getpid()]
+    if not others:
+        return Row(key, title, "none", words, "ok")
+    text = "; ".join(_holder(one) for one in others[:8])
+    text += f"; and {len(others) - 8} more" if len(others) > 8 else ""
+    held = sum(one.memory or 0 for one in others)
+    unknown = any(one.memory is None for one in others)
+    if held < GIB and not unknown:
+        return Row(key, title, text, words, "ok")
+    do = f"wait until they end; {_SMI} shows them, and haruon monitor how the memory changes"
+    return Row(key, title, text, words, "warning", do, (_SMI, "haruon monitor"))
+
+
+def mps() -> Row:
+    """Apple's GPU through Metal, from macOS 14 on as torch builds need."""
+    key, title, words = "mps", "Apple GPU (MPS)", "macOS 14 or newer"
+    if not apple_silicon():
+        return Row(key, title, "no Apple Silicon", words, _NOTHING)
+    version = platform.mac_ver()[0]
+    if (cuda.version(version) or (0,)) >= (14,):
+        return Row(key, title, f"macOS {version}", words, "ok")
+    command = "softwareupdate --list"
+    return _row(
+        key, title, f"macOS {version}", words, "warning", f"{command}, then update", command
     )
 
 
-def llama_cpp() -> Row:
-    """llama-cpp-python, and the backends its build contains."""
-    version = installed("llama-cpp-python")
-    if version is None:
-        return Row("llama", "llama-cpp-python", "not installed", "any", "fails", "make setup")
-    found = f"{version}, {', '.join(_llama_backends()) or 'CPU'}"
-    return Row("llama", "llama-cpp-python", found, "any build", "ok")
+def _too_small(
+    training: Training, fit: Fit | None, found: str, words: str, *, needed: bool = True
+) -> Row:
+    """The recipe does not fit: which settings would, else what to look for."""
+    verdict: Verdict = "fails" if needed else "warning"
+    if fit is None:
+        do = f"use a larger GPU; or {_TINY}"
+        return Row("vram", "GPU memory", found, words, verdict, do, (), (_TINY,))
+    do = f"{_fitting(fit)}; or {_TINY}"
+    return Row("vram", "GPU memory", found, words, verdict, do, (), (*fit.settings, _TINY))
 
 
-def bitsandbytes() -> Row:
-    """bitsandbytes, which only QLoRA needs."""
-    version = installed("bitsandbytes")
-    needed = 'for train.method = "qlora"'
-    if version:
-        return Row("bitsandbytes", "bitsandbytes", version, needed, "ok")
-    return Row("bitsandbytes", "bitsandbytes", "not installed", needed, "not applicable")
+def _no_gpu(training: Training, words: str) -> Row:
+    least = training.least()
+    if least is None:
+        do = f"use a machine with a GPU; or {_TINY}"
+        return Row("vram", "GPU memory", "none", words, "fails", do, (), (_TINY,))
+    size, fit = least
+    do = f"a GPU of {size / GIB:.0f} GiB does with {_fitting(fit)}; or {_TINY}"
+    return Row("vram", "GPU memory", "none", words, "fails", do, (), (*fit.settings, _TINY))
 
 
-def installed(distribution: str) -> str | None:
-    """The installed version of a distribution, without importing it."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _fitting(fit: Fit) -> str:
+    return f"{', '.join(fit.settings)}, which takes {gib(fit.bytes)}"
 
 
-def _enough(gpus: list[Gpu], need: Amount) -> tuple[Verdict, str]:
-    totals = [one.memory_total for one in gpus if one.memory_total is not None]
-    if not totals:
-        return "warning", "nvidia-smi does not tell the memory: start with train.batch_size = 1"
-    largest = max(totals)
-    if largest < need.least * GIB * 0.95:
-        return "fails", f"use a GPU of {need.good:g} GiB, or {_TINY}"
-    if largest < need.good * GIB * 0.95:
-        return "warning", 'train.method = "qlora", or a lower train.batch_size'
-    free = [one.memory_free for one in gpus if one.memory_free is not None]
-    if free and max(free) < need.least * GIB:
-        return "warning", "nvidia-smi shows who holds the memory: wait, or end those programs"
-    return "ok", ""
+def _driver_trouble() -> tuple[str, str]:
+    return f"{_SMI} must answer: restart the driver or the machine; or use the CPU", _SMI
 
 
-def _describe(one: Gpu) -> str:
-    total = f"{one.memory_total / GIB:.1f} GiB" if one.memory_total is not None else "? GiB"
-    free = f", {one.memory_free / GIB:.1f} free" if one.memory_free is not None else ""
-    return f"{one.index}: {one.name}, {total}{free}, driver {one.driver or '?'}"
+def _row(
+    key: str, title: str, found: str, needed: str, verdict: Verdict, do: str, command: str
+) -> Row:
+    return Row(key, title, found, needed, verdict, do, (command,))
 
 
-def _apple_silicon() -> bool:
-    return platform.system() == "Darwin" and platform.machine() == "arm64"
+def _memory(one: Gpu) -> str:
+    return gib(one.memory_total) if one.memory_total is not None else "memory N/A"
 
 
-def _torch_cuda() -> str | None:
-    """The CUDA (or ROCm) version in torch/version.py; its version number need not tell."""
-    file = Path(str(importlib.metadata.distribution("torch").locate_file("torch/version.py")))
-    try:
-        text = file.read_text("utf-8", errors="replace")
-    except OSError:
-        return None
-    built = re.search(r"^(?:cuda|hip)\b[^=\n]*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
-    return built.group(1) if built else None
+def _room(one: Gpu, need: int) -> str:
+    if one.memory_total is None:
+        return f"{one.index}: N/A"
+    free = one.memory_free
+    state = "free N/A" if free is None else f"{gib(free)} free"
+    return f"{one.index}: {state} of {gib(one.memory_total)}"
 
 
-def _llama_backends() -> list[str]:
-    distribution = importlib.metadata.distribution("llama-cpp-python")
-    folder = Path(str(distribution.locate_file("llama_cpp/lib")))
-    names = {file.name.split(".")[0] for file in folder.glob("libggml-*")}
-    known = {"libggml-cuda": "CUDA", "libggml-metal": "Metal", "libggml-vulkan": "Vulkan"}
-    return [title for name, title in known.items() if name in names]
+def _capability(one: Gpu) -> str:
+    return cuda.dotted(one.compute_capability) if one.compute_capability else "N/A"
+
+
+def _holder(one: GpuProcess) -> str:
+    memory = gib(one.memory) if one.memory is not None else "N/A"
+    who = ", ".join(filter(None, (one.user, one.name))) or "not of this container"
+    return f"GPU {one.gpu_index}: pid {one.pid} ({who}) {memory}"

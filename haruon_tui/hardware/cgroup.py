@@ -15,12 +15,13 @@ _NO_LIMIT_V1 = 1 << 62  # version 1 writes "no limit" as the largest multiple of
 class Limits:
     """What the control groups of this process allow; None where they set no limit.
 
-    `memory_file` tells how much of `memory` (bytes) is in use now.
+    `memory` and `swap` in bytes; the files in `memory_folder` tell how much is in use now.
     """
 
     cores: float | None = None
     memory: int | None = None
     memory_folder: Path | None = None
+    swap: int | None = None
 
     def memory_used(self) -> int | None:
         """Bytes in use within the limit, without the page cache that can be dropped."""
@@ -40,11 +41,13 @@ class Limits:
 def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Limits:
     """The tightest limits on the way from this process's group to the root, versions 1 and 2.
 
-    Formats: Linux Documentation/admin-guide/cgroup-v2.rst (cpu.max, memory.max) and
-    cgroup-v1 (cpu.cfs_quota_us over cpu.cfs_period_us, memory.limit_in_bytes).
+    Formats: Linux Documentation/admin-guide/cgroup-v2.rst (cpu.max, memory.max,
+    memory.swap.max) and cgroup-v1 (cpu.cfs_quota_us over cpu.cfs_period_us,
+    memory.limit_in_bytes).
     """
     cores: list[float] = []
     memory: list[tuple[int, Path]] = []
+    swap: list[int] = []
     for folder in _folders(root, membership):
         if (share := _cores(folder)) is not None:
             cores.append(share)
@@ -52,8 +55,10 @@ def limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Limits:
             limit = _number(folder / name)
             if limit is not None and limit < _NO_LIMIT_V1:
                 memory.append((int(limit), folder))
-    tightest = min(memory, default=(None, None), key=lambda found: found[0] or 0)
-    return Limits(min(cores, default=None), *tightest)
+        if (allowed := _number(folder / "memory.swap.max")) is not None:
+            swap.append(int(allowed))
+    tightest, holder = min(memory, default=(None, None), key=lambda found: found[0] or 0)
+    return Limits(min(cores, default=None), tightest, holder, min(swap, default=None))
 
 
 def _folders(root: Path, membership: Path) -> Iterator[Path]:

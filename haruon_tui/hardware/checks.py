@@ -1,52 +1,157 @@
-"""Whether this machine can do what a profile asks. Imports no heavy library."""
+"""Whether this machine can do what the settings ask. Imports no heavy library.
+
+The checks run at the same time, in threads of their own: one that hangs (a driver, a network, a
+disk) costs its own row, never the others.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from haruon_tui.errors import ConfigurationError
-from haruon_tui.hardware import accelerator, system, terminal
+from haruon_tui.hardware import (
+    accelerator,
+    hub,
+    libraries,
+    memory,
+    processor,
+    recipe_needs,
+    storage,
+    system,
+    terminal,
+)
+from haruon_tui.hardware.gpus import Reading, read_gpus, read_processes
 from haruon_tui.hardware.needs import NEEDS
 from haruon_tui.hardware.row import Row, Verdict
+from haruon_tui.settings import Settings
 
-__all__ = ["Row", "Verdict", "check_machine", "describe_failures"]
+__all__ = ["GROUPS", "SECONDS", "Row", "Verdict", "check_machine", "describe_failures"]
+
+SECONDS = 2.8
+"""After this, a check that has not answered gives a row that says unknown."""
+
+_CHILD_SECONDS = 2.4
+GROUPS = ("machine", "memory", "disk", "GPU", "libraries", "model", "terminal")
 
 Check = Callable[[], Row]
 
 
-def check_machine(profile: str, workspace: Path) -> list[Row]:
-    """Look at everything that `profile` needs; `workspace` is the folder that will be written.
+T = TypeVar("T")
 
-    A check that cannot be made gives a row that says unknown, with a warning. Raises
-    ConfigurationError for a profile that is not known.
+
+class _Once(Generic[T]):
+    """A reading that several checks need: made by the first, waited for by the others."""
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._found: tuple[T] | None = None
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._found is None:
+                self._found = (self._read(),)
+            return self._found[0]
+
+
+def check_machine(settings: Settings, workspace: Path) -> list[Row]:
+    """Look at everything that `settings` need; `workspace` is the folder that will be written.
+
+    Takes SECONDS at most. A check that cannot be made, or does not answer in that time, gives a
+    row that says unknown, with a warning.
     """
-    needs = NEEDS.get(profile)
-    if needs is None:
-        raise ConfigurationError(
-            f"there is no profile {profile!r}", where="profile", expected=", ".join(NEEDS)
-        )
-    checks: list[tuple[str, str, Check]] = [
-        ("os", "Operating system", system.operating_system),
-        ("python", "Python", system.python),
-        ("git", "Git", system.git),
-        ("cpu", "Processor", system.processor),
-        ("ram", "Memory", partial(system.memory, needs.memory)),
-        ("swap", "Swap", system.swap),
-        ("disk", "Free disk space", partial(system.disk, workspace, needs.disk)),
-        ("write", "Write permission", partial(system.write_permission, workspace)),
-        ("gpu", "GPU", partial(accelerator.gpu, needs.video_memory)),
-        ("torch", "PyTorch", partial(accelerator.torch_build, needs.video_memory is not None)),
-        ("llama", "llama-cpp-python", accelerator.llama_cpp),
-        ("bitsandbytes", "bitsandbytes", accelerator.bitsandbytes),
-        ("terminal", "Terminal size", terminal.terminal_size),
-        ("colours", "Colours", terminal.colours),
-        ("unicode", "Unicode", terminal.unicode),
-        ("session", "Session", terminal.session),
-        ("logout", "Jobs outlive a logout", terminal.outlives_logout),
+    needs = NEEDS[settings.profile]
+    train = settings.train
+    chosen = None if settings.hardware.gpus == "auto" else list(settings.hardware.gpus)
+    reading = _Once(read_gpus)
+    detailed = _Once(lambda: read_gpus(detail=True) if reading().gpus else Reading())
+    training = _Once(lambda: recipe_needs.training_of(settings))
+    writes = _Once(lambda: recipe_needs.writes_of(settings, fetched=hub.fetched(settings)))
+    cache = hub.cache_folder()
+
+    checks: list[tuple[str, str, str, Check]] = [
+        ("machine", "os", "Operating system", system.operating_system),
+        ("machine", "python", "Python", system.python),
+        ("machine", "environment", "Environment", system.environment),
+        ("machine", "git", "Git", system.git),
+        ("machine", "cpu", "Processor", processor.cores),
+        ("machine", "instructions", "Instructions", processor.instructions),
+        ("memory", "ram", "Memory", lambda: memory.memory(needs.memory)),
+        ("memory", "swap", "Swap", memory.swap),
+        (
+            "disk",
+            "disk",
+            "Disk at the workspace",
+            lambda: storage.disk(workspace, writes(), needs.disk),
+        ),
+        (
+            "disk",
+            "cache-disk",
+            "Disk at the model cache",
+            lambda: storage.cache_disk(workspace, writes(), cache),
+        ),
+        (
+            "disk",
+            "write",
+            "Writing",
+            lambda: storage.write_speed(workspace, needs.write_speed),
+        ),
+        (
+            "GPU",
+            "gpu",
+            "GPU",
+            lambda: accelerator.gpu(needs.gpu, needs.gpu_memory, reading()),
+        ),
+        (
+            "GPU",
+            "vram",
+            "GPU memory",
+            lambda: accelerator.video_memory(
+                training(), needs.gpu, reading(), chosen, memory.usable()
+            ),
+        ),
+        (
+            "GPU",
+            "processes",
+            "Others on the GPU",
+            lambda: accelerator.processes(reading(), read_processes(reading().gpus)),
+        ),
+        ("GPU", "driver", "Driver", lambda: accelerator.driver(reading())),
+        (
+            "GPU",
+            "capability",
+            "Compute capability",
+            lambda: accelerator.capability(train.precision, detailed()),
+        ),
+        ("GPU", "mps", "Apple GPU (MPS)", accelerator.mps),
+        ("libraries", "torch", "PyTorch", lambda: libraries.torch_build(needs.gpu, reading())),
+        (
+            "libraries",
+            "llama",
+            "llama-cpp-python",
+            lambda: libraries.llama_cpp(reading(), _CHILD_SECONDS),
+        ),
+        (
+            "libraries",
+            "bitsandbytes",
+            "bitsandbytes",
+            lambda: libraries.bitsandbytes(train.method, _CHILD_SECONDS),
+        ),
+        ("model", "model", "Base model", lambda: hub.model(settings)),
+        ("model", "hub", "Model hub", lambda: hub.hub(settings)),
+        ("model", "token", "Hub token", hub.token),
+        ("model", "endpoint", "OpenAI endpoint", lambda: hub.endpoint()),
+        ("terminal", "terminal", "Terminal size", terminal.terminal_size),
+        ("terminal", "colours", "Colours", terminal.colours),
+        ("terminal", "unicode", "Unicode", terminal.unicode),
+        ("terminal", "session", "Session", terminal.session),
+        ("terminal", "logout", "Jobs outlive a logout", terminal.outlives_logout),
     ]
-    return [_row(key, title, check) for key, title, check in checks]
+    return _in_time(checks)
 
 
 def describe_failures(rows: Sequence[Row]) -> str:
@@ -58,11 +163,42 @@ def describe_failures(rows: Sequence[Row]) -> str:
     )
 
 
+def _in_time(checks: list[tuple[str, str, str, Check]]) -> list[Row]:
+    """Daemon threads, not a pool: a pool's threads are waited for when the program ends."""
+    deadline = time.monotonic() + SECONDS
+    rows: dict[str, Row] = {}
+    threads = []
+    for _, key, title, check in checks:
+        thread = threading.Thread(
+            target=lambda key=key, title=title, check=check: rows.update(
+                {key: _row(key, title, check)}
+            ),
+            name=f"check {key}",
+            daemon=True,
+        )
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [
+        replace(rows.get(key) or _silent(key, title), group=group)
+        for group, key, title, _ in checks
+    ]
+
+
 def _row(key: str, title: str, check: Check) -> Row:
     try:
         return check()
+    except TimeoutError as error:
+        return _unknown(key, title, str(error))
     except Exception as error:  # noqa: BLE001 - one odd machine must not hide all other rows
-        found = f"unknown: {type(error).__name__}: {error}"
-        return Row(
-            key, title, found, "", "warning", "the check itself failed; the other rows hold"
-        )
+        return _unknown(key, title, f"{type(error).__name__}: {error}")
+
+
+def _silent(key: str, title: str) -> Row:
+    return _unknown(key, title, f"no answer within {SECONDS:g} s")
+
+
+def _unknown(key: str, title: str, why: str) -> Row:
+    do = "haruon doctor checks again; the other rows hold"
+    return Row(key, title, f"unknown: {why}", "", "warning", do, ("haruon doctor",))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from haruon_tui import artifacts, stage
 from haruon_tui.errors import CheckFailed
 from haruon_tui.hardware.checks import check_machine, describe_failures
-from haruon_tui.settings import ProfileName, Settings
+from haruon_tui.hardware.needs import weighing
+from haruon_tui.settings import Settings, build
 
 if TYPE_CHECKING:
     from haruon_tui.jobs.context import JobContext
 
 
 class Params(stage.Params):
-    """`host` makes the check run again when a workspace moves to another machine."""
+    """`settings` are those that decide what is needed, in the form of haruon.toml. `host` makes
+    the check run again when a workspace moves to another machine."""
 
-    profile: ProfileName
+    settings: dict[str, Any]
     host: str
 
 
@@ -29,8 +31,8 @@ class Result(stage.Result):
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
-    """Params for the configured profile on this machine."""
-    return Params(profile=settings.profile, host=socket.gethostname())
+    """Params for the configured profile and recipe on this machine."""
+    return Params(settings=weighing(settings), host=socket.gethostname())
 
 
 def run(params: Params, job: JobContext) -> Result:
@@ -38,22 +40,23 @@ def run(params: Params, job: JobContext) -> Result:
 
     Raises CheckFailed when the profile cannot run here.
     """
-    rows = check_machine(params.profile, job.folder)
+    settings = build(params.settings)
+    rows = check_machine(settings, job.folder)
     for row in rows:
         level = {"fails": "error", "warning": "warning"}.get(row.verdict, "info")
         advice = f" - {row.do}" if row.do else ""
         job.log(f"{row.verdict}: {row.title}: {row.found}{advice}", level)  # type: ignore[arg-type]
     with job.artifact("hardware.json") as temporary:
         artifacts.write_json(
-            temporary, {"profile": params.profile, "rows": [row.as_dict() for row in rows]}
+            temporary, {"profile": settings.profile, "rows": [row.as_dict() for row in rows]}
         )
     failing = [row for row in rows if row.verdict == "fails"]
     if failing:
         raise CheckFailed(
-            f"this machine cannot run the profile {params.profile!r}: {describe_failures(rows)}",
+            f"this machine cannot run the profile {settings.profile!r}: {describe_failures(rows)}",
             where=params.host,
             do="; ".join(dict.fromkeys(row.do for row in failing)),
         )
     verdicts = Counter(row.verdict for row in rows)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-    return Result(summary=f"{params.profile} can run here: {counts}", verdicts=dict(verdicts))
+    return Result(summary=f"{settings.profile} can run here: {counts}", verdicts=dict(verdicts))

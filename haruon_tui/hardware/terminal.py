@@ -11,6 +11,8 @@ from pathlib import Path
 
 from haruon_tui.hardware.row import Row
 
+_LINGER = "loginctl enable-linger"
+_SCOPE = "systemd-run --user --scope haruon"
 _LOGIND_FOLDERS = ("usr/lib/systemd", "run/systemd", "etc/systemd")
 
 
@@ -33,6 +35,7 @@ def terminal_size() -> Row:
         "80x24",
         "ok" if good else "warning",
         "" if good else "enlarge the window; stty size shows its size",
+        () if good else ("stty size",),
     )
 
 
@@ -47,7 +50,11 @@ def colours() -> Row:
         found = "256"
     else:
         found = "16" if term and term != "dumb" else "none"
-    return Row("colours", "Colours", f"{found}, TERM={term or 'unset'}", "any", "ok")
+    found = f"{found}, TERM={term or 'unset'}"
+    if term not in ("", "dumb") or not _is_terminal():
+        return Row("colours", "Colours", found, "any", "ok")
+    command = "export TERM=xterm-256color"
+    return Row("colours", "Colours", found, "any", "warning", command, (command,))
 
 
 def unicode() -> Row:
@@ -61,6 +68,7 @@ def unicode() -> Row:
         "UTF-8",
         "ok" if good else "warning",
         "" if good else "export LANG=C.UTF-8",
+        () if good else ("export LANG=C.UTF-8",),
     )
 
 
@@ -71,7 +79,8 @@ def session() -> Row:
         for name, variable in (("SSH", "SSH_CONNECTION"), ("tmux", "TMUX"), ("screen", "STY"))
         if os.environ.get(variable)
     ]
-    return Row("session", "Session", ", ".join(inside) or "local", "any", "ok")
+    words = "any: jobs outlive the terminal"
+    return Row("session", "Session", ", ".join(inside) or "local", words, "ok")
 
 
 def outlives_logout(root: Path = Path("/")) -> Row:
@@ -91,7 +100,14 @@ def outlives_logout(root: Path = Path("/")) -> Row:
         "no: KillUserProcesses=yes",
         needed,
         "warning",
-        "loginctl enable-linger, or start with: systemd-run --user --scope haruon",
+        f"{_LINGER}, or start with: {_SCOPE}",
+        (_LINGER, _SCOPE),
+    )
+
+
+def _is_terminal() -> bool:
+    return any(
+        stream is not None and stream.isatty() for stream in (sys.__stdout__, sys.__stderr__)
     )
 
 

@@ -21,8 +21,8 @@ def looks(monkeypatch):
     asked: list[str] = []
     rows = [FINE, ODD, BAD]
 
-    def check(profile, workspace):
-        asked.append(profile)
+    def check(settings, workspace):
+        asked.append(settings.profile)
         return list(rows)
 
     monkeypatch.setattr(checks, "check_machine", check)
@@ -76,7 +76,7 @@ async def test_c_checks_again_without_a_job(make_app, engine, until, text_of, lo
 
 
 async def test_a_check_that_cannot_be_made_says_why(make_app, until, text_of, monkeypatch):
-    def refuse(profile, workspace):
+    def refuse(settings, workspace):
         raise ConfigurationError("there is no profile 'x'")
 
     monkeypatch.setattr(checks, "check_machine", refuse)
