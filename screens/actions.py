@@ -159,6 +159,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "f", "run_again", "Run the stage again though it is done"),
     Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
+    Action("hardware", "e", "memory", "Estimate the memory of a training", "Memory"),
+    Action("training", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("hardware", "c", "check", "Check the machine again", "Check"),
     Action("hardware", "g", "choose_gpus", "Choose the GPUs that jobs may use", "GPUs"),
     Action("dataset", "b", "browse", "Browse a dataset: search, filter, edit", "Browse"),

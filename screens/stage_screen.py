@@ -140,6 +140,12 @@ class StageScreen(SessionScreen):
     def action_run(self) -> None:
         self.session.submit(self.stage)
 
+    def action_memory(self) -> None:
+        """On the screens whose keys have it."""
+        from haruon_tui.screens.memory import MemoryScreen
+
+        self.app.push_screen(MemoryScreen(self.session))
+
     def action_run_again(self) -> None:
         self.session.submit(self.stage, again=True)
 

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widgets import Static
 
-from haruon_tui.screens.actions import Mode
+from haruon_tui.screens.actions import Mode, bindings
 from haruon_tui.screens.stage_screen import StageScreen
 from haruon_tui.screens.training_figures import settings_line, training_figures
 from haruon_tui.screens.widgets.figures import Figures
@@ -30,6 +30,7 @@ class TrainingScreen(StageScreen):
     """The curve on top or at the left, the figures below or at the right of it."""
 
     CSS_PATH = stylesheet("training")
+    BINDINGS = bindings("training", "stage", "job")
 
     def __init__(self, mode: Mode, session: Session) -> None:
         super().__init__(mode, session)

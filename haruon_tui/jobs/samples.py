@@ -84,6 +84,6 @@ def _reserved_by_torch() -> int | None:
     try:
         if cuda is None or not cuda.is_initialized():
             return None
-        return sum(cuda.memory_reserved(index) for index in range(cuda.device_count()))
+        return sum(int(cuda.memory_reserved(index)) for index in range(cuda.device_count()))
     except (RuntimeError, AttributeError):
         return None

@@ -7,6 +7,7 @@ stopped or crashed training goes on from the newest complete one to the same end
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -92,6 +93,7 @@ def run(params: Params, job: JobContext) -> Result:
             where=str(params.train_file),
             do="raise dataset.compose or name files in dataset.files, then haruon data build",
         )
+    _wait_for_memory(params, train.longest, job)
     checkpoints = Checkpoints(job.scratch / "checkpoints")
     for step in checkpoints.remove_incomplete():
         job.log(f"checkpoint {step} was not written to its end: removed", "warning")
@@ -107,6 +109,27 @@ def run(params: Params, job: JobContext) -> Result:
     with job.artifact("adapter", step=best) as temporary:
         _publish(checkpoints.path(best), temporary)
     return _result(trainer, progress, best, len(train.encoded), train, wanted)
+
+
+def _wait_for_memory(params: Params, longest: int, job: JobContext) -> None:
+    """Say what the training will take by estimate, and wait until its GPU has that free."""
+    from haruon_tui.hardware.architecture import from_config
+    from haruon_tui.hardware.gpu_wait import gib, wait_for_memory
+    from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
+    from haruon_tui.model import compute
+
+    wanted = params.settings
+    try:
+        config = json.loads((params.model / "config.json").read_text("utf-8"))
+        architecture = from_config(params.model.name, config)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # of a family whose memory is not known
+    kind: DeviceKind = compute.device()  # type: ignore[assignment]
+    needed = estimate(
+        architecture, wanted, device=kind, length=min(longest, wanted.max_length)
+    ).total
+    job.log(f"takes about {gib(needed)} by estimate, over what the imports take")
+    wait_for_memory(job, needed)
 
 
 def _examples(
