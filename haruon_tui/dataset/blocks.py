@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from haruon_tui.dataset import records, regular_file
 
 BLOCK_BYTES = 512 << 10
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -48,5 +50,7 @@ def _split(stream: BinaryIO, size: int) -> Iterator[Block]:
                 rest = stream.readline(records.MAX_LINE_BYTES)
                 length += len(rest)
         yield Block(lines, byte, data)
+        if byte == 0 and data.startswith(_UTF_16):
+            return  # its first line says so; the others would only repeat it
         lines += data.count(b"\n") + (not data.endswith(b"\n"))
         byte += length

@@ -158,7 +158,7 @@ class _Cleaning:
         raw = ""
         if isinstance(line, TextLine):
             raw = line.text.strip("\ufeff \t\r\n")
-            if not raw:
+            if not raw.strip():
                 self._result.blank += 1
                 return
             counts = self._fixes_of_line(line)
@@ -186,7 +186,7 @@ class _Cleaning:
         """Find the near duplicates among the usable records, and write the others."""
         dropped = self._near_duplicates()
         total = len(self._numbers)
-        ends = [*self._starts[1:], self._piled]
+        ends = [*self._starts, self._piled][1:]
         self._pile.seek(0)
         for place, (start, end) in enumerate(zip(self._starts, ends, strict=True)):
             line = self._pile.read(end - start)

@@ -145,7 +145,7 @@ def decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
         elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return BadLine(number, start, _UTF_16)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8").rstrip("\r\n")  # else a cut-off string ends in a line break
     except UnicodeDecodeError as error:
         return BadLine(number, start + error.start, _not_utf8(raw, error.start))
     if not text.strip():

@@ -53,6 +53,8 @@ def _read(text: str, start: int, decode: Callable[[str], Any]) -> Any:
         return decode(text)
     except json.JSONDecodeError as error:
         what = f"is not valid JSON: {error.msg.removesuffix(' at')}"
+        if error.msg.startswith("Unterminated string"):
+            what = "is not valid JSON, perhaps cut off: a string is never closed, which starts"
         raise Fault(what, error.pos) from error
     except _Refused as refused:
         raise Fault(refused.what, _place(text, start, refused)) from refused

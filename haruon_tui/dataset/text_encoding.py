@@ -133,7 +133,8 @@ def _wide_lines(stream: BinaryIO, found: Found) -> Iterator[TextLine | BadLine]:
                 yield TextLine(number, start, line)
             start += length
     finally:
-        text.detach()
+        if not stream.closed:  # a caller may stop in the middle, and close first
+            text.detach()
 
 
 def _width(text: str, found: Found) -> int:

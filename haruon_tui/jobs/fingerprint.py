@@ -63,6 +63,10 @@ def _input_digest(path: Path, runs: Path) -> str:
             return f"run:{run.removeprefix(PLANNED)}/{'/'.join(rest)}"
         if made_by := _job_fingerprint(runs / run / "job.json"):
             return f"run:{made_by}/{'/'.join(rest)}"
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigurationError(  # a named pipe would wait without end
+            "is a pipe or a device", where=str(path), expected="a file or a folder"
+        )
     try:
         return "sha256:" + _content_digest(path, _stamp(path))
     except OSError as error:
