@@ -1,0 +1,337 @@
+"""A JSONL file as a table of records beside the one that is read: what the browser shows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Static
+
+from haruon_tui.dataset.browser.client import ReaderClient
+from haruon_tui.dataset.browser.rows import first_rows, open_regular
+from haruon_tui.dataset.browser.search import Query
+from haruon_tui.screens import browser_choices
+from haruon_tui.screens.browser_lines import file_line, no_rows, state_line
+from haruon_tui.screens.engine import parts
+from haruon_tui.screens.record_text import Shown, record_text
+from haruon_tui.screens.widgets.error_panel import ErrorPanel
+from haruon_tui.screens.widgets.key_line import KeyLine
+from haruon_tui.screens.widgets.record_table import PAGE, RecordTable
+
+if TYPE_CHECKING:
+    from haruon_tui.screens.session import Session
+
+_DEPENDENT = ("next_hit", "clear_filter", "undo", "redo", "edit")
+"""Keys that are dimmed while there is nothing for them to act on."""
+
+Answer = dict[str, Any]
+Then = Callable[[Any], None]
+
+
+class Said(Message):
+    """The reader says something unasked, or the first rows were read."""
+
+    def __init__(self, event: Answer) -> None:
+        super().__init__()
+        self.event = event
+
+
+class Answered(Message):
+    """The reader answers what `then` waits for."""
+
+    def __init__(self, then: Callable[[Answer], None], answer: Answer) -> None:
+        super().__init__()
+        self.then = then
+        self.answer = answer
+
+
+class ReaderScreen(Screen[None]):
+    """State is kept by the reader process; the screen knows what it shows."""
+
+    covers = True
+
+    def __init__(self, session: Session, path: Path) -> None:
+        super().__init__()
+        self._session = session
+        self.path = path
+        self._client: ReaderClient | None = None
+        self._closed = False
+        self.status: Answer = {}
+        self._version = 0
+        self.record: Answer | None = None
+        self._findings: list[Answer] | None = None
+        self._record_asked: int | None = None
+        self.filter: browser_choices.Filter = {}
+        self.sort: tuple[str, bool] = ("line", False)
+        self._query: Query | None = None
+        self._hit: Answer | None = None
+        self._shown: Shown | None = None
+        self._seek_when_found = False
+        self._lines: dict[str, Content] = {}
+        self._enabled: list[bool] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="file", markup=False)
+        yield Static(id="state", markup=False)
+        yield ErrorPanel(id="problem")
+        with Horizontal(id="panes"):
+            with VerticalScroll(id="left", can_focus=False):
+                yield Static(id="head", markup=False)
+                yield RecordTable(id="records")
+            with VerticalScroll(id="reader"):
+                yield Static(id="record", markup=False)
+        yield KeyLine()
+
+    @property
+    def table(self) -> RecordTable:
+        return self.query_one(RecordTable)
+
+    def on_mount(self) -> None:
+        self.table.focus()
+        self._show_lines()
+        threading.Thread(target=self._start, name="opening a dataset", daemon=True).start()
+
+    def on_unmount(self) -> None:
+        self._closed = True
+        if self._client is not None:
+            self._client.close()
+
+    # Talking to the reader
+
+    def _start(self) -> None:
+        """In a thread: the first rows at once, then the reader, then what it checks by."""
+        with contextlib.suppress(RuntimeError):  # the event loop is gone
+            try:
+                self.post_message(Said({"event": "first", "rows": _first_rows(self.path)}))
+                client = ReaderClient(
+                    self.path,
+                    lambda event: _post(self, Said(event)),
+                    lambda then, answer: _post(self, Answered(then, answer)),
+                )
+            except Exception as error:  # noqa: BLE001 - whatever is wrong, the screen must say it
+                self.post_message(Said({"event": "failed", "error": parts(error)}))
+                return
+            self._client = client
+            if self._closed:
+                client.close()
+                return
+            rules, tokenizer = _checked_by(self._session)
+            client.ask("configure", lambda answer: None, rules=rules, tokenizer=tokenizer)
+
+    def _ask(self, do: str, then: Then | None = None, **asked: Any) -> None:
+        """Ask the reader; `then` gets the value, an error is shown."""
+
+        def answered(answer: Answer) -> None:
+            if "error" in answer:
+                if do == "record":
+                    self._record_asked = None
+                self._fail(answer["error"])
+            elif then is not None:
+                then(answer["ok"])
+
+        if self._client is not None:
+            self._client.ask(do, answered, **asked)
+
+    @on(Answered)
+    def _answered(self, message: Answered) -> None:
+        message.then(message.answer)
+
+    @on(Said)
+    def _said(self, message: Said) -> None:
+        event = message.event
+        match event["event"]:
+            case "first":
+                if self.table.total == 0 and event["rows"]:
+                    self.table.set_total(len(event["rows"]))
+                    self.table.put(0, event["rows"])
+                    self._show_lines()
+            case "opened":
+                self._opened(event)
+            case "status":
+                self._take_status(event)
+            case "view":
+                self._take_view(event["total"], event["version"])
+            case "findings":
+                if self.record is not None and event["line"] == self.record["line"]:
+                    self._findings = event["findings"]
+                    self._show_record(home=False)
+            case "reopened":
+                self.filter, self.sort, self._query, self._hit = {}, ("line", False), None, None
+                self._record_asked = None
+                self.notify("the file was replaced by another program: opened again")
+            case "ended":
+                self._fail(
+                    {
+                        "what": "the reader process ended",
+                        "expected": event["words"],
+                        "do": "open the file again: Escape, then b",
+                    }
+                )
+            case "failed":
+                self._fail(event["error"])
+
+    def _opened(self, event: Answer) -> None:
+        if "error" in event:
+            self._fail(event["error"])
+        elif left := event["ok"]["edits_left_out"]:
+            self.notify(
+                f"{left} changes beside the file no longer fit its lines and are left out",
+                severity="warning",
+            )
+
+    def _take_status(self, status: Answer) -> None:
+        before, self.status = self.status, status
+        table = self.table
+        if table.exact_tokens != status["exact"]:
+            table.exact_tokens = status["exact"]
+        if status["version"] != self._version:
+            self._take_view(status["total"], status["version"])
+        elif status["total"] != table.total and (status["indexed"] or not table.follows):
+            table.set_total(status["total"])
+        if before.get("checked") != status["checked"] or not before.get("lines"):
+            table.ask_again()
+        self._choose()
+        search = status["search"]
+        if search and self._seek_when_found and (search["count"] or search["done"]):
+            self._seek_when_found = False
+            self._seek(0)
+        if search and search["done"] and search["problem"]:
+            self._fail({"what": f"the search {search['problem']}"})
+        self._show_lines()
+        if not table.total and status["indexed"] and not before.get("indexed"):
+            self._show_record()
+
+    def _take_view(self, total: int, version: int) -> None:
+        """Other rows are shown: stay on the record that is read, if it is among them."""
+        self._version = version
+        table = self.table
+        cursor = table.cursor
+        table.begin(total, min(cursor, max(0, total - 1)))
+        self._record_asked = None
+        if self.record is not None:
+            self._ask("place", self._take_place, line=self.record["line"])
+        self._show_lines()
+        if not total:
+            self.record = None
+            self._show_record()
+
+    def _take_place(self, place: Answer) -> None:
+        self.table.move_to(place["position"])
+
+    def _fail(self, error: dict[str, str] | None) -> None:
+        self.query_one("#problem", ErrorPanel).show(error)
+
+    # Table and record
+
+    @on(RecordTable.Wanted)
+    def _wanted(self, message: RecordTable.Wanted) -> None:
+        self._ask_rows(message.first, message.count)
+
+    def _ask_rows(self, first: int, count: int) -> None:
+        def take(answer: Answer) -> None:
+            if answer["version"] == self._version:
+                self.table.put(answer["first"], answer["rows"])
+
+        self._ask("rows", take, first=first, count=count)
+
+    @on(RecordTable.Chosen)
+    def _choose(self) -> None:
+        """Read the record under the cursor, one at a time."""
+        row = self.table.row(self.table.cursor)
+        if row is None or self._record_asked is not None:
+            return
+        line = row["line"]
+        if line >= self.status.get("lines", 0):
+            return  # the reader has not come so far yet
+        shown = self.record or {}
+        if all(shown.get(key) == row.get(key) for key in ("line", "decision", "edited", "bytes")):
+            return
+        self._record_asked = line
+
+        def take(record: Answer) -> None:
+            home = self.record is None or self.record["line"] != record["line"]
+            self.record, self._findings, self._record_asked = record, None, None
+            self._show_record(home=home)
+            self._show_lines()
+            self._choose()  # the cursor may have moved on
+
+        self._ask("record", take, line=line)
+
+    def _seek(self, step: int) -> None:
+        """Go to the next hit (step 1), the one before (-1), or the one at the cursor (0)."""
+
+        def take(hit: Answer) -> None:
+            self._hit = hit
+            if hit["position"] is not None:
+                self.table.move_to(hit["position"])
+            self._show_lines()
+
+        self._ask("seek", take, position=self.table.cursor, step=step)
+
+    def _show_record(self, *, home: bool = True) -> None:
+        shown = self.query_one("#record", Static)
+        if self.record is None:
+            self._shown = None
+            shown.update(no_rows(self.status, self.filter))
+        else:
+            self._shown = record_text(self.record, self._findings, self._query)
+            shown.update(self._shown.content)
+        if home:
+            hits = self._shown.hits if self._shown else []
+            self._scroll_record_to(self._height_above(hits[0]) - 2 if hits else 0)
+
+    def _height_above(self, character: int) -> int:
+        """Lines of the record above the one that a character of it stands in."""
+        if self._shown is None:
+            return 0
+        width = self.query_one("#record").size.width or self.size.width
+        return self._shown.content[: character + 1].get_height({}, width) - 1
+
+    def _scroll_record_to(self, y: int) -> None:
+        reader = self.query_one("#reader")
+        self.call_after_refresh(reader.scroll_to, y=max(0, y), animate=False)
+
+    def _show_lines(self) -> None:
+        """Show the lines above the table anew; those that say the same are left."""
+        lines = {
+            "#file": file_line(self.path, self.status),
+            "#state": state_line(self.status, self.filter, self.sort, self._query, self._hit),
+            "#head": Content(self.table.head()),
+        }
+        for place, line in lines.items():
+            if self._lines.get(place) != line:
+                self.query_one(place, Static).update(line, layout=False)
+        self._lines = lines
+        enabled = [bool(self.check_action(action, ())) for action in _DEPENDENT]
+        if enabled != self._enabled:
+            self._enabled = enabled
+            self.refresh_bindings()
+
+
+def _post(screen: ReaderScreen, message: Message) -> None:
+    with contextlib.suppress(RuntimeError):  # the event loop is gone
+        screen.post_message(message)
+
+
+def _first_rows(path: Path) -> list[Answer]:
+    os.close(open_regular(path))  # raises what is to say about anything but a file
+    return first_rows(path, PAGE)
+
+
+def _checked_by(session: Session) -> tuple[str, str | None]:
+    """The workspace's rule set, and the tokenizer.json of the newest base model in it."""
+    rules = "calibrated"
+    with contextlib.suppress(Exception):  # without settings, the default
+        rules = session.workspace.settings.dataset.rules
+    found = sorted(session.workspace.runs.glob("*-model-*/artifacts/model/tokenizer.json"))
+    return rules, str(found[-1]) if found else None
