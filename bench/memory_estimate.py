@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from haruon_tui import profiles
-from haruon_tui.hardware.architecture import TINY
-from haruon_tui.hardware.memory_estimate import estimate
+from haruon_tui.hardware.architecture import TINY, Architecture
+from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.model.tiny import cached_base
 from haruon_tui.settings import TrainSettings
@@ -39,7 +39,7 @@ def measure() -> dict[str, Any]:
     """MB by estimate and measured, their ratio in each case, and the largest deviation."""
     with tempfile.TemporaryDirectory() as folder:
         base = cached_base(JobContext.local(Path(folder) / "base"))
-        rows = [compare(base, length, changes, Path(folder)) for length, changes in CASES]
+        rows = [tiny(base, length, changes, Path(folder)) for length, changes in CASES]
     peaks = [row["measured_mb"] for row in rows]
     return {
         "cases": rows,
@@ -48,27 +48,48 @@ def measure() -> dict[str, Any]:
     }
 
 
-def compare(base: Path, length: int, changes: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One case: settings, estimate and measured peak."""
-    values = {**profiles.values("tiny", "recommended")["train"], "eval_every": 10**6, **changes}
-    wanted = TrainSettings.model_validate(values)
+def tiny(base: Path, length: int, changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One case of the tiny base on the CPU: settings, estimate and measured peak."""
+    values = profiles.values("tiny", "recommended")["train"]
+    return {
+        "length": length,
+        **changes,
+        **compare(base, TINY, {**values, **changes}, length, folder),
+    }
+
+
+def compare(
+    base: Path,
+    shape: Architecture,
+    values: dict[str, Any],
+    length: int,
+    folder: Path,
+    device: DeviceKind = "cpu",
+) -> dict[str, Any]:
+    """Estimate and measured peak of a training with these settings, and their ratio."""
+    wanted = TrainSettings.model_validate({**values, "eval_every": 10**6})
     file = folder / "settings.json"
     file.write_text(wanted.model_dump_json())
     script = str(Path(__file__).with_name("memory_probe.py"))
     done = subprocess.run(
         [sys.executable, script, str(base), str(file), str(length), str(_STEPS)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": _path()},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout.splitlines()[-1])["peak"]
-    estimated = estimate(TINY, wanted, device="cpu", length=length).total
+    found = json.loads(done.stdout.splitlines()[-1])
+    estimated = estimate(shape, wanted, device=device, length=length).total
     return {
-        "length": length,
-        **changes,
         "estimated_mb": round(estimated / 1e6),
-        "measured_mb": round(measured / 1e6),
-        "ratio": round(estimated / measured, 3),
+        "measured_mb": round(found["peak"] / 1e6),
+        "ratio": round(estimated / found["peak"], 3),
     }
+
+
+def _path() -> str:
+    """Where the probe imports from: this project first."""
+    return os.pathsep.join(
+        filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+    )

@@ -1,7 +1,7 @@
 """One training in a process of its own: `memory_probe.py MODEL_FOLDER SETTINGS.json LENGTH STEPS`.
 
 Prints the peak of its memory in bytes over what was resident after the imports: of resident
-memory on the CPU, of what the allocator reserved on a GPU.
+memory on the CPU; on a GPU of what the card has less than before, context included.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def measure(model: Path, wanted: TrainSettings, length: int, steps: int) -> dict
     from haruon_tui.training.checkpoints import Checkpoints, Progress
     from haruon_tui.training.examples import Examples
 
-    _use_kernels(wanted)
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        _use_kernels(wanted)
     tokenizer = AutoTokenizer.from_pretrained(model)
     count = steps * wanted.batch_size * wanted.accumulation
     ids = [[10 + (i * 7 + j) % 1000 for j in range(length)] for i in range(count)]
@@ -35,14 +37,18 @@ def measure(model: Path, wanted: TrainSettings, length: int, steps: int) -> dict
         job = JobContext.local(Path(folder) / "run")
         params = stage.Params(model=model, train_file=model, eval_file=model, settings=wanted)
         checkpoints = Checkpoints(job.scratch / "checkpoints")
-        before = _resident()
+        before = gpu_memory_in_use() if cuda else _resident()
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         trainer = stage._trainer(
             params, job, tokenizer, examples, Examples(), checkpoints, Progress()
         )
         stage._fit(trainer)
-        if torch.cuda.is_available():
-            return {"peak": torch.cuda.max_memory_reserved(), "resident_before": 0}
+        if cuda:
+            return {
+                "peak": gpu_memory_in_use() - before,  # the allocator keeps all it ever took
+                "allocated": torch.cuda.max_memory_allocated(),
+                "reserved": torch.cuda.max_memory_reserved(),
+            }
     return {"peak": _status("VmHWM") - before, "resident_before": before}
 
 
@@ -55,6 +61,14 @@ def _use_kernels(wanted: TrainSettings) -> None:
 
     one = torch.ones(64, 64, dtype=compute.dtype(wanted.precision), requires_grad=True)
     (one @ one).sum().backward()
+
+
+def gpu_memory_in_use() -> int:
+    """Of the first GPU, by NVML, in bytes; it makes no CUDA context of its own."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used)
 
 
 def _resident() -> int:

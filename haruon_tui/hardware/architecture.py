@@ -87,7 +87,7 @@ def architecture_of(settings: Settings) -> Architecture | None:
             return from_config(base, json.loads(file.read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-    return _published(base)
+    return published(base)
 
 
 def from_config(name: str, config: dict[str, Any]) -> Architecture:
@@ -117,7 +117,8 @@ def _cached(name: str) -> Path | None:
     return next(iter(sorted(snapshots.glob("*/config.json"))), None)
 
 
-def _published(name: str) -> Architecture | None:
+def published(name: str) -> Architecture | None:
+    """The architecture of a base in data/models; None for another."""
     file = resources.files("haruon_tui.data.models") / "architectures.json"
     configs: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))["configs"]
     return from_config(name, configs[name]) if name in configs else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.memory_estimate import compare
+from bench.memory_estimate import tiny
 from haruon_tui.hardware.architecture import TINY, architecture_of
 from haruon_tui.hardware.memory_estimate import estimate, estimate_report, what_fits
 from haruon_tui.jobs.context import JobContext
@@ -33,7 +33,7 @@ def test_the_estimate_is_within_fifteen_percent_of_a_real_training(
     tmp_path: Path, length: int, changes: dict[str, int]
 ) -> None:
     base = cached_base(JobContext.local(tmp_path / "base"))
-    found = compare(base, length, changes, tmp_path)
+    found = tiny(base, length, changes, tmp_path)
     assert abs(found["ratio"] - 1) <= 0.15, found
 
 
