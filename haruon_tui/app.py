@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.command import Provider
+    from textual.screen import Screen
 
     from haruon_tui.screens.engine import Engine, Listener
     from haruon_tui.screens.history import History
@@ -96,11 +97,11 @@ class HaruonApp(App[None]):
 
     def _listeners(self) -> list[SessionScreen]:
         """The mode that is shown, also under a dialog."""
-        return [
-            screen
-            for screen in self.screen_stack
-            if isinstance(screen, SessionScreen) and screen.is_mounted
-        ]
+        return [screen for screen in self._mounted() if isinstance(screen, SessionScreen)]
+
+    def _mounted(self) -> list[Screen[Any]]:
+        """The screens that can take in something new; none while the program closes."""
+        return [s for s in self.screen_stack if s.is_mounted] if self.is_running else []
 
     @on(OverviewReady)
     def _overview_ready(self, message: OverviewReady) -> None:
@@ -119,13 +120,14 @@ class HaruonApp(App[None]):
     @on(LoadSampled)
     def _load_sampled(self, message: LoadSampled) -> None:
         self.session.load.take(message)
-        for screen in [self.screen] if self._covered() else self.screen_stack:
-            if screen.is_mounted and (hear := getattr(screen, "load_sampled", None)):
+        screens = self._mounted()
+        for screen in screens[-1:] if self._covered() else screens:
+            if hear := getattr(screen, "load_sampled", None):
                 hear()
 
     def _covered(self) -> bool:
         """Whether what lies under the top screen cannot be seen, and need not be drawn anew."""
-        return getattr(self.screen, "covers", False)
+        return any(getattr(screen, "covers", False) for screen in self._mounted()[-1:])
 
     @on(Notice)
     def _notice(self, message: Notice) -> None:
