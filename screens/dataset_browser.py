@@ -11,7 +11,8 @@ from haruon_tui.screens import browser_choices
 from haruon_tui.screens.actions import Scope, bindings
 from haruon_tui.screens.pick import PickScreen
 from haruon_tui.screens.prompt import PromptScreen
-from haruon_tui.screens.reader_screen import Answer, ReaderScreen
+from haruon_tui.screens.reader_link import Answer
+from haruon_tui.screens.reader_screen import ReaderScreen
 from haruon_tui.screens.widgets.error_panel import ErrorPanel
 from haruon_tui.styles import stylesheet
 
@@ -191,8 +192,7 @@ class DatasetBrowser(ReaderScreen):
                     where = f"in {Path(beside).name}; w writes out" if beside else "in the file"
                     self.notify(f"saved {where}; ^z takes it back")
 
-            if self._client is not None:
-                self._client.ask("change", answered, line=line, text=text)
+            self._link.ask("change", answered, line=line, text=text)
 
         title = f"{self.path.name}, line {line + 1}"
         self.app.push_screen(RecordEditor(title, record["text"], save))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +10,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
-from haruon_tui.dataset.browser.client import ReaderClient
-from haruon_tui.dataset.browser.rows import first_rows, open_regular
 from haruon_tui.dataset.browser.search import Query
 from haruon_tui.screens import browser_choices
 from haruon_tui.screens.browser_lines import file_line, no_rows, state_line
-from haruon_tui.screens.engine import parts
+from haruon_tui.screens.reader_link import Answer, Answered, ReaderLink, Said
 from haruon_tui.screens.record_text import Shown, record_text
 from haruon_tui.screens.widgets.error_panel import ErrorPanel
 from haruon_tui.screens.widgets.key_line import KeyLine
-from haruon_tui.screens.widgets.record_table import PAGE, RecordTable
+from haruon_tui.screens.widgets.record_table import RecordTable
 
 if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
@@ -34,25 +28,7 @@ if TYPE_CHECKING:
 _DEPENDENT = ("next_hit", "clear_filter", "undo", "redo", "edit")
 """Keys that are dimmed while there is nothing for them to act on."""
 
-Answer = dict[str, Any]
 Then = Callable[[Any], None]
-
-
-class Said(Message):
-    """The reader says something unasked, or the first rows were read."""
-
-    def __init__(self, event: Answer) -> None:
-        super().__init__()
-        self.event = event
-
-
-class Answered(Message):
-    """The reader answers what `then` waits for."""
-
-    def __init__(self, then: Callable[[Answer], None], answer: Answer) -> None:
-        super().__init__()
-        self.then = then
-        self.answer = answer
 
 
 class ReaderScreen(Screen[None]):
@@ -64,8 +40,7 @@ class ReaderScreen(Screen[None]):
         super().__init__()
         self._session = session
         self.path = path
-        self._client: ReaderClient | None = None
-        self._closed = False
+        self._link = ReaderLink(self, session, path)
         self.status: Answer = {}
         self._version = 0
         self.record: Answer | None = None
@@ -99,34 +74,12 @@ class ReaderScreen(Screen[None]):
     def on_mount(self) -> None:
         self.table.focus()
         self._show_lines()
-        threading.Thread(target=self._start, name="opening a dataset", daemon=True).start()
+        self._link.open()
 
     def on_unmount(self) -> None:
-        self._closed = True
-        if self._client is not None:
-            self._client.close()
+        self._link.close()
 
     # Talking to the reader
-
-    def _start(self) -> None:
-        """In a thread: the first rows at once, then the reader, then what it checks by."""
-        with contextlib.suppress(RuntimeError):  # the event loop is gone
-            try:
-                self.post_message(Said({"event": "first", "rows": _first_rows(self.path)}))
-                client = ReaderClient(
-                    self.path,
-                    lambda event: _post(self, Said(event)),
-                    lambda then, answer: _post(self, Answered(then, answer)),
-                )
-            except Exception as error:  # noqa: BLE001 - whatever is wrong, the screen must say it
-                self.post_message(Said({"event": "failed", "error": parts(error)}))
-                return
-            self._client = client
-            if self._closed:
-                client.close()
-                return
-            rules, tokenizer = _checked_by(self._session)
-            client.ask("configure", lambda answer: None, rules=rules, tokenizer=tokenizer)
 
     def _ask(self, do: str, then: Then | None = None, **asked: Any) -> None:
         """Ask the reader; `then` gets the value, an error is shown."""
@@ -139,8 +92,7 @@ class ReaderScreen(Screen[None]):
             elif then is not None:
                 then(answer["ok"])
 
-        if self._client is not None:
-            self._client.ask(do, answered, **asked)
+        self._link.ask(do, answered, **asked)
 
     @on(Answered)
     def _answered(self, message: Answered) -> None:
@@ -316,22 +268,3 @@ class ReaderScreen(Screen[None]):
         if enabled != self._enabled:
             self._enabled = enabled
             self.refresh_bindings()
-
-
-def _post(screen: ReaderScreen, message: Message) -> None:
-    with contextlib.suppress(RuntimeError):  # the event loop is gone
-        screen.post_message(message)
-
-
-def _first_rows(path: Path) -> list[Answer]:
-    os.close(open_regular(path))  # raises what is to say about anything but a file
-    return first_rows(path, PAGE)
-
-
-def _checked_by(session: Session) -> tuple[str, str | None]:
-    """The workspace's rule set, and the tokenizer.json of the newest base model in it."""
-    rules = "calibrated"
-    with contextlib.suppress(Exception):  # without settings, the default
-        rules = session.workspace.settings.dataset.rules
-    found = sorted(session.workspace.runs.glob("*-model-*/artifacts/model/tokenizer.json"))
-    return rules, str(found[-1]) if found else None

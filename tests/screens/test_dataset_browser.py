@@ -9,7 +9,6 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from haruon_tui.dataset import golden
-from haruon_tui.screens import reader_screen
 from haruon_tui.screens.actions import actions
 from haruon_tui.screens.dataset_browser import DatasetBrowser
 from haruon_tui.screens.record_editor import RecordEditor
@@ -227,10 +226,7 @@ async def test_nothing_to_show_is_said(make_app, tmp_path, until, text_of):
             await until(pilot, lambda: not isinstance(app.screen, DatasetBrowser))
 
 
-async def test_help_is_one_key_away_and_histograms_are_another(
-    make_app, dataset, until, text_of, monkeypatch
-):
-    monkeypatch.setattr(reader_screen, "_checked_by", lambda session: ("calibrated", None))
+async def test_help_is_one_key_away_and_histograms_are_another(make_app, dataset, until, text_of):
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         browser = await browse(app, pilot, until, dataset)
