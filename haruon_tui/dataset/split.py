@@ -37,8 +37,8 @@ def stratified(
     (train, eval), each in a random order by `seed`.
 
     Iterative stratification (Sechidis, Tsoumakas, Vlahavas, "On the stratification of multi-label
-    data", 2011), with groups as units: the rarest label is dealt out first, each time to the side
-    that lacks it most.
+    data", 2011), with groups as units: the rarest label is dealt out first, each group to the side
+    that lacks the larger share of all its labels.
     """
     chooser = random.Random(f"split {seed}")
     groups = _groups(items)
@@ -50,10 +50,11 @@ def stratified(
     count = held_out_count(len(items), fraction)
     share = count / len(items) if items else 0.0
     rooms = [len(items) - count, count]
-    lacks = [
+    wants = [
         {label: number * (1 - share) for label, number in total.items()},
         {label: number * share for label, number in total.items()},
     ]
+    lacks = [dict(want) for want in wants]
     sides: list[list[Record]] = [[], []]
     waiting = dict.fromkeys(range(len(groups)))
     left = Counter(total)
@@ -61,7 +62,7 @@ def stratified(
         rarest = min((number, label) for label, number in left.items() if number > 0)[1]
         for place in [place for place in waiting if labels[place][rarest]]:
             size = len(groups[place])
-            side = max((0, 1), key=lambda at: (lacks[at][rarest], rooms[at]))
+            side = max((0, 1), key=lambda at: _lack(lacks[at], wants[at], labels[place]))
             if rooms[side] < size:
                 side = 1 - side if rooms[1 - side] >= size else 0
             sides[side] += [items[at] for at in groups[place]]
@@ -82,6 +83,11 @@ def held_out_count(total: int, fraction: float) -> int:
     if fraction > 0 and total > 1:
         count = min(max(count, 1), total - 1)
     return count
+
+
+def _lack(lacks: dict[Label, float], wants: dict[Label, float], labels: Counter[Label]) -> float:
+    """How much of what a side wants of these labels is still missing, as a mean of shares."""
+    return sum(lacks[label] / max(wants[label], 1e-9) for label in labels) / len(labels)
 
 
 def _labels(record: Record) -> list[Label]:
