@@ -62,8 +62,8 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class StageModule:
-    """What a stage module defines. The pipeline and the probe are not configured
-    from the settings: they have None."""
+    """What a stage module defines. Those outside the pipeline are not configured from the
+    settings: they have None."""
 
     params: type[Params]
     configure: Callable[[Settings, Inputs], Params] | None
@@ -117,12 +117,13 @@ _ALL = (
         ("quantize", "dataset"),
     ),
     Stage("probe", "Let a base model speak", "haruon_tui.model.probe", "accelerator"),
+    Stage("selftest", "Measure the devices", "haruon_tui.hardware.self_test", "quiet"),
     Stage("pipeline", "Run every stage", "haruon_tui.pipeline_stage", "none"),
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
 PIPELINE: tuple[str, ...] = tuple(
-    stage.name for stage in _ALL if stage.name not in ("probe", "pipeline")
+    stage.name for stage in _ALL if stage.name not in ("probe", "selftest", "pipeline")
 )
 """The stages in the order in which they run."""

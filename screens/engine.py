@@ -121,6 +121,12 @@ class Engine:
         params = Params(folder=folder, remote_code=step.params.remote_code)
         return self._pool.submit("probe", params, reuse=False)
 
+    def self_test(self) -> Submission:
+        """Measure the devices of this machine. Raises HaruonError."""
+        from haruon_tui.hardware.self_test import Params
+
+        return self._pool.submit("selftest", Params(), reuse=False, fresh=True)
+
     def set_base(self, base: str) -> None:
         """Write another base model into haruon.toml. Raises HaruonError."""
         from haruon_tui.settings_file import set_base

@@ -177,6 +177,11 @@ class Session:
         if self._may("start"):
             self._request(lambda engine: self._submitted(engine.probe(), "probe"))
 
+    def self_test(self) -> None:
+        """Measure what the devices really do."""
+        if self._may("start"):
+            self._request(lambda engine: self._submitted(engine.self_test(), "selftest"))
+
     def set_base(self, base: str) -> None:
         """Make another model the workspace's base."""
 

@@ -12,10 +12,13 @@ from haruon_tui.settings import default_settings
 from haruon_tui.workspace import Workspace
 
 _MARKS = {"ok": "ok", "warning": "warning", "fails": "FAILS", "not applicable": "-"}
+_BAR_CELLS = 20
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Check this machine against the workspace's profile; outside a workspace, against tiny."""
+    """Check this machine against the workspace's settings; outside a workspace, against tiny's."""
+    if arguments.test:
+        return _test(arguments)
     try:
         workspace = Workspace.find(arguments.workspace)
         settings, folder = workspace.settings, workspace.folder
@@ -28,7 +31,43 @@ def doctor(arguments: argparse.Namespace) -> int:
         output.document({"profile": settings.profile, "rows": [row.as_dict() for row in rows]})
     else:
         output.table(
-            ("", "check", "found", "needed", "what to do"),
-            [(_MARKS[row.verdict], row.title, row.found, row.needed, row.do) for row in rows],
+            ("", "check", "found", "needed"),
+            [(_MARKS[row.verdict], row.title, row.found, row.needed) for row in rows],
         )
+        if wanting := [row for row in rows if row.do]:
+            output.line("\nwhat to do")
+        for row in wanting:
+            output.line(f"{_MARKS[row.verdict]:<8} {row.title}: {row.do}")
     return Exit.CHECK_FAILED if any(row.verdict == "fails" for row in rows) else Exit.OK
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    """Measure devices, memory and disk, as a job of the workspace."""
+    from haruon_tui.cli import stage
+    from haruon_tui.hardware.self_test import Params, Result, figure
+    from haruon_tui.jobs import launch
+    from haruon_tui.jobs.store import Store
+
+    workspace = Workspace.find(arguments.workspace)
+    submission = launch.submit(
+        workspace, Store(workspace.runs), "selftest", Params(), reuse=False, fresh=True
+    )
+    code = stage.finish(arguments, workspace, submission)
+    result = submission.run.status().result
+    if result is None or arguments.json or arguments.detach:
+        return code
+    output.table(
+        ("device", "test", "measured", "of the peak", "", "peak from"),
+        [
+            (
+                one.device,
+                one.what,
+                f"{figure(one.value)} {one.unit}" if one.value is not None else "N/A",
+                f"{one.share:.0%} of {figure(one.peak or 0)}" if one.share is not None else "-",
+                "█" * round(_BAR_CELLS * min(1.0, one.share or 0)),
+                one.note or one.problem,
+            )
+            for one in Result.model_validate(result).measured
+        ],
+    )
+    return code

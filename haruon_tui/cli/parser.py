@@ -57,7 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--force", action="store_true", help="write haruon.toml again")
     init.add_argument("--if-missing", action="store_true", help="leave a workspace as it is")
 
-    _command(commands, "doctor", "check this machine against the profile", "hardware:doctor")
+    doctor = _command(
+        commands, "doctor", "check this machine against the profile", "hardware:doctor"
+    )
+    doctor.add_argument("--test", action="store_true", help="measure devices, memory and disk")
+    doctor.add_argument(
+        "--detach", action="store_true", help="with --test: start it and return at once"
+    )
     monitor = _command(
         commands, "monitor", "CPU, memory, disk, network and GPU, live", "monitor:monitor"
     )

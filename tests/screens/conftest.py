@@ -118,6 +118,10 @@ class FakeEngine(Engine):
         self.asked.append(("submit", "probe"))
         return Submission(self.add("probe"), "new")
 
+    def self_test(self) -> Submission:
+        self.asked.append(("submit", "selftest"))
+        return Submission(self.add("selftest"), "new")
+
     def set_base(self, base: str) -> None:
         self.asked.append(("set base", base))
 
