@@ -155,7 +155,7 @@ class Engine:
 
     def follow(self, run: Run) -> None:
         """Read a run's log from its start, and go on while it is active."""
-        self._pool.follow(run)
+        self._pool.follow(run, anew=True)
 
     def close(self) -> None:
         """Stop following; jobs go on."""

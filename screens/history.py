@@ -38,8 +38,6 @@ class History:
         self.status: Status | None = None
         self.lines: deque[Line] = deque(maxlen=MAX_LINES)
         self.curves = Curves()
-        self.points = 0
-        """How many metric events there were."""
         self.resources: dict[str, Any] = {}
         """The newest resource sample."""
         self.memory: deque[tuple[float, float | None]] = deque(maxlen=MAX_SAMPLES)
@@ -66,6 +64,11 @@ class History:
         return fresh
 
     @property
+    def points(self) -> int:
+        """How many metric events there were."""
+        return self.curves.points
+
+    @property
     def active(self) -> bool:
         return self.status is not None and self.status.state.active
 
@@ -85,8 +88,6 @@ class History:
                 self._say(event["text"], event.get("level", "info"))
             case "piece":
                 self.said = (self.said + event["text"])[-MAX_SAID:]
-            case "metric":
-                self.points += 1
             case "progress":
                 self._measure(event)
             case "resource":

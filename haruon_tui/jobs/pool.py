@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from haruon_tui.jobs import launch
+from haruon_tui.jobs.curve import gathered
 from haruon_tui.jobs.events import Event, EventReader
 from haruon_tui.jobs.store import Run, Status, Store
 from haruon_tui.stage import Params
@@ -19,7 +20,8 @@ _MAX_FOLLOWED = 64
 
 @dataclass(frozen=True)
 class Update:
-    """News of one run: events since the last update, and its state now."""
+    """News of one run: events since the last update, the metrics among them gathered, and its
+    state now."""
 
     run: Run
     events: list[Event]
@@ -41,6 +43,7 @@ class Pool:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._followed: set[str] = set()
+        self._readers: dict[str, EventReader] = {}
         self._threads = ThreadPoolExecutor(_MAX_FOLLOWED, thread_name_prefix="job")
 
     def submit(
@@ -58,11 +61,14 @@ class Pool:
         launch.resume(self._workspace, run)
         self.follow(run)
 
-    def follow(self, run: Run) -> None:
-        """Report a run from its first event on, once, until it ends."""
+    def follow(self, run: Run, *, anew: bool = False) -> None:
+        """Report a run until it ends: the first time and `anew` from its first event on, else
+        from where reading has stopped."""
         with self._lock:
             if self._closed.is_set() or run.id in self._followed:
                 return
+            if anew:
+                self._readers.pop(run.id, None)
             self._followed.add(run.id)
             self._threads.submit(self._follow, run)
 
@@ -78,12 +84,12 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self, run: Run) -> None:
-        reader = EventReader(run.log)
+        reader = self._readers.setdefault(run.id, EventReader(run.log, last_progress=True))
         before: Status | None = None
         try:
             while not self._closed.is_set():
                 status = run.status()
-                fresh = reader.read()
+                fresh = gathered(reader.read())
                 if fresh or status != before:
                     self._listener(Update(run, fresh, status))
                     before = status
