@@ -15,6 +15,8 @@ _COMMON_TRAIN: dict[str, Any] = {
     "precision": "auto",
     "gradient_checkpointing": False,
     "keep_checkpoints": 3,
+    "batching": "random",
+    "kernels": "standard",
 }
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -36,9 +38,10 @@ RECIPES: dict[str, dict[str, Any]] = {
         "log_every": 10,
         "eval_every": 500,
     },
-    # The guide's 4.2: the script's LoRA on attention, loss on the whole text.
+    # The guide's 4.2: the script's LoRA on attention in fp16, loss on the whole text.
     "guide-lora": {
         **_COMMON_TRAIN,
+        "precision": "fp16",
         "rank": 64,
         "alpha": 128,
         "dropout": 0.1,
@@ -55,6 +58,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     # All-linear beats attention-only, and the answer alone is what should be learned.
     "recommended": {
         **_COMMON_TRAIN,
+        "batching": "grouped",
+        "kernels": "fused",
+        "early_stopping": 5,
         "rank": 16,
         "alpha": 32,
         "dropout": 0.0,
@@ -98,7 +104,7 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.0, "max_tokens": 400, "context": 1024},
-        "generate": {},
+        "generate": {"count": 20},
         "hardware": {},
         "jobs": {},
     },
@@ -119,7 +125,7 @@ PROFILES: dict[str, Values] = {
             "repeats": 5,
         },
         "chat": {"temperature": 0.7, "max_tokens": 800, "context": 2048},
-        "generate": {},
+        "generate": {"count": 500},
         "hardware": {},
         "jobs": {},
     },

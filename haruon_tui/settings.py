@@ -80,7 +80,10 @@ class TrainSettings(Section):
     recipe: RecipeName = Field(
         "recommended", description="a named set of values; a key below overrides its value"
     )
-    method: Literal["lora", "qlora", "full"] = Field(description="what is trained")
+    method: Literal["lora", "qlora", "dora", "rslora", "full"] = Field(
+        description="what is trained: an adapter (lora; rslora scales it by alpha/sqrt(r); dora "
+        "also learns the size of each output; qlora on a base in 4 bits), or the whole (full)"
+    )
     rank: int = Field(ge=1, le=1024, description="LoRA rank r")
     alpha: int = Field(ge=1, le=4096, description="LoRA alpha; the update is scaled by alpha/r")
     dropout: float = Field(ge=0.0, lt=1.0, description="LoRA dropout")
@@ -92,7 +95,19 @@ class TrainSettings(Section):
     epochs: float = Field(gt=0.0, le=1000.0, description="passes over the training examples")
     batch_size: int = Field(ge=1, le=4096, description="examples on the device at once")
     accumulation: int = Field(ge=1, le=4096, description="batches per optimizer step")
+    batching: Literal["random", "grouped"] = Field(
+        "grouped", description="which examples share a batch: grouped takes like lengths, random any"
+    )
+    kernels: Literal["standard", "fused"] = Field(
+        "fused",
+        description="standard computes as TRL and PEFT do; fused the same in fewer passes, and "
+        "no logits where there is no label; Liger's kernels on a GPU that has them",
+    )
     max_length: int = Field(ge=32, le=131072, description="longest example, in tokens")
+    too_long: Literal["leave out", "refuse"] = Field(
+        "leave out",
+        description="what becomes of a longer one; none is ever cut, as its end teaches to stop",
+    )
     weight_decay: float = Field(ge=0.0, le=1.0, description="AdamW weight decay")
     max_grad_norm: float = Field(gt=0.0, description="gradients are clipped to this norm")
     precision: Precision = Field(description='"auto" takes bf16 where the hardware has it')
@@ -100,7 +115,13 @@ class TrainSettings(Section):
     log_every: int = Field(ge=1, description="steps between two points of the curve")
     eval_every: int = Field(ge=1, description="steps between two evaluations and checkpoints")
     keep_checkpoints: int = Field(ge=1, le=100, description="the best one is kept besides")
+    early_stopping: int = Field(
+        0, ge=0, le=1000, description="ends after so many evaluations without a better one; 0: never"
+    )
     seed: int = Field(7, ge=0, description="order of the data and start of the adapter")
+    deterministic: bool = Field(
+        False, description="only kernels that give the same bits each time; slower on a GPU"
+    )
 
 
 class EvaluateSettings(Section):
@@ -129,13 +150,13 @@ class GenerateSettings(Section):
         "openai", description="openai: any OpenAI-compatible server; composer: offline, no key"
     )
     base_url: str = Field(
-        "", description="e.g. http://localhost:8000/v1; empty takes OPENAI_BASE_URL"
+        "", description="e.g. http://localhost:8000/v1; empty takes OPENAI_BASE_URL, else OpenAI"
     )
-    model: str = Field("", description="the model's name at that server")
+    model: str = Field("", description="the model's name at that server; empty: none is chosen")
     api_key_env: str = Field(
         "OPENAI_API_KEY", description="the NAME of the variable with the key, never the key"
     )
-    count: int = Field(600, ge=1, le=10_000, description="examples wanted, balanced over levels")
+    count: int = Field(ge=1, le=10_000, description="examples wanted, balanced over levels")
     examples: int = Field(
         2, ge=0, le=5, description="golden examples in each prompt, other ones each time"
     )
@@ -150,20 +171,23 @@ class GenerateSettings(Section):
     budget: float = Field(
         5.0, ge=0.0, description="stops there, in the currency of the prices; 0 has no bound"
     )
-    max_requests: int = Field(0, ge=0, description="stops after so many; 0 has no bound")
-    max_total_tokens: int = Field(0, ge=0, description="stops after so many; 0 has no bound")
+    token_budget: int = Field(
+        0, ge=0, description="stops after so many tokens, in and out; 0 has no bound"
+    )
     input_price: float = Field(
         -1.0, ge=-1.0, description="per million tokens; -1 takes the price table's"
     )
     output_price: float = Field(
         -1.0, ge=-1.0, description="per million tokens; -1 takes the price table's"
     )
+    retries: int = Field(
+        6, ge=0, le=100, description="further tries of a request that the server fails"
+    )
     backoff_seconds: float = Field(
         1.0, gt=0.0, le=60.0, description="first wait after a failure; it doubles, with jitter"
     )
-    pause_after: int = Field(8, ge=1, le=1000, description="failures in a row before a pause")
-    pause_seconds: float = Field(
-        30.0, gt=0.0, le=3600.0, description="the first pause; it doubles, the sixth gives up"
+    give_up_after: int = Field(
+        20, ge=1, le=1000, description="failed requests in a row that end the job"
     )
 
 

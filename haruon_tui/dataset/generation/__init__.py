@@ -1,0 +1,1 @@
+"""Training examples from any OpenAI-compatible server: balanced, checked at once, paid once."""
