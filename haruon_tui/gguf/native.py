@@ -222,8 +222,9 @@ class Model:
             raise StageError(f"llama_decode returned {code}: the context is full or it failed")
         llama_cpp.llama_synchronize(self._context)
 
-    def logits(self, tokens: Sequence[int]) -> Logits:
-        """F32 logits [tokens, vocabulary] after each of the tokens, from an empty context."""
+    def logits(self, tokens: Sequence[int], first: int = 0) -> Logits:
+        """F32 logits [tokens - first, vocabulary] after each token from `first` on; all are read
+        from an empty context."""
         self.forget()
         batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
         try:
@@ -233,11 +234,11 @@ class Model:
                 batch.pos[index] = index
                 batch.n_seq_id[index] = 1
                 batch.seq_id[index][0] = 0
-                batch.logits[index] = True
+                batch.logits[index] = index >= first
             self._decode(batch)
         finally:
             llama_cpp.llama_batch_free(batch)
-        rows: Logits = np.stack([self._row(index) for index in range(len(tokens))])
+        rows: Logits = np.stack([self._row(index) for index in range(first, len(tokens))])
         return rows
 
     def _row(self, index: int) -> Logits:
