@@ -192,7 +192,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("jobs", "slash", "filter", "Filter by id, stage or state", "Filter", "/"),
     Action("jobs", "escape", "clear_filter", "Take the filter away"),
     Action("browser", "question_mark", "keys", "Show the keys, the browser's first", "Keys", "?"),
-    Action("browser", "slash", "search", "Search for a text in all values", "Search", "/"),
+    Action("browser", "escape", "back", "Stop or end the search, else leave", "Back", "esc"),
+    Action("browser", "slash", "search", "Search for a text in all values", "Find", "/"),
     Action("browser", "r", "search_regex", "Search with a regular expression"),
     Action("browser", "n", "next_hit(1)", "Next record with what was searched"),
     Action("browser", "N", "next_hit(-1)", "The record before with what was searched"),
@@ -209,11 +210,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("browser", "w", "write_out", "Write out with changes, without rejects", "Write"),
     Action("browser", "h", "histograms", "Histograms of tokens and levels", "Counts"),
     Action("browser", "c", "check_all", "Check every record, or only those shown"),
-    Action("browser", "o", "open", "Open another file"),
+    Action("browser", "o", "open", "Open another file", "Open"),
     Action("browser", "i", "next_finding", "Next finding in the record"),
     Action("browser", "J", "scroll_record(5)", "Scroll the record down"),
     Action("browser", "K", "scroll_record(-5)", "Scroll the record up"),
-    Action("browser", "escape", "back", "Stop or end the search, else leave", "Back", "esc"),
 )
 
 

@@ -14,11 +14,11 @@ from haruon_tui.screens.plain_text import one_line
 Status = dict[str, Any]
 
 
-def file_line(path: Path, status: Status) -> Content:
+def file_line(path: Path, status: Status, *, failed: bool = False) -> Content:
     """Name, size, and how far reading and checking are."""
     pieces: list[tuple[str, str]] = [(one_line(path.name), "bold")]
     if not status:
-        return Content.assemble(*pieces, ("  opening …", ""))
+        return Content.assemble(*pieces, ("  not open" if failed else "  opening …", ""))
     lines = status["lines"]
     reading = "" if status["indexed"] else " so far"
     pieces.append((f"  {lines:,} lines{reading}  {_size(status['bytes'])}  ", ""))
@@ -71,8 +71,10 @@ def state_line(
     return Content("  ·  ".join(words))
 
 
-def no_rows(status: Status, filter: Filter) -> Content:
-    """Why there is nothing to read."""
+def no_rows(status: Status, filter: Filter, *, failed: bool = False) -> Content:
+    """Why there is nothing to read, and what to do."""
+    if failed:
+        return Content("Nothing is open. o opens another file, Escape goes back.")
     if not status or not status["indexed"]:
         return Content("reading …")
     if filter and status["lines"]:

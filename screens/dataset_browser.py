@@ -25,6 +25,8 @@ class DatasetBrowser(ReaderScreen):
     scopes: ClassVar[tuple[Scope, ...]] = ("browser",)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.failed and action not in ("keys", "back", "open"):
+            return None
         if action == "next_hit":
             return True if self._query else None
         if action == "clear_filter":
@@ -116,18 +118,20 @@ class DatasetBrowser(ReaderScreen):
         def answered(column: str | None) -> None:
             if column:
                 same = self.sort[0] == column
-                self._show(self.filter, (column, not self.sort[1] if same else False))
+                self._show(self.filter, (column, not self.sort[1] if same else False), home=True)
 
         choices = list(browser_choices.COLUMNS.items())
         hint = "The same one again: the other way round."
         self.app.push_screen(PickScreen("Sort by", choices, hint), answered)
 
-    def _show(self, filter: browser_choices.Filter, sort: tuple[str, bool]) -> None:
+    def _show(
+        self, filter: browser_choices.Filter, sort: tuple[str, bool], *, home: bool = False
+    ) -> None:
         self.filter, self.sort = filter, sort
         self._hit = None
         self._ask(
             "show",
-            lambda view: self._take_view(view["total"], view["version"]),
+            lambda view: self._take_view(view["total"], view["version"], home=home),
             filter=filter,
             sort=sort[0],
             descending=sort[1],
@@ -152,7 +156,7 @@ class DatasetBrowser(ReaderScreen):
             self._ask("place", placed, line=int(number) - 1)
 
         def placed(place: Answer) -> None:
-            self.table.move_to(place["position"])
+            self.table.jump_to(place["position"])
             if not place["shown"]:
                 self.notify("that line is filtered out; this is the next one shown")
 

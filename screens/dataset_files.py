@@ -43,7 +43,13 @@ def choose_file(screen: Screen[None], session: Session, then: Callable[[Path], N
             named += [("own file", folder / name) for name in own]
         named += [("golden reports", golden.reports_file())]
         named += [("evaluation cases", golden.cases_file())]
-        named += [("in the workspace", path) for path in sorted(folder.glob("*.jsonl"))]
+        found = sorted(folder.glob("*.jsonl"))
+        named += [("in the workspace", path) for path in found if not _is_beside(path)]
         return file_choices(named)
 
     read_off_loop(screen, find, show)
+
+
+def _is_beside(path: Path) -> bool:
+    """Whether it holds the changes of or the decisions about a dataset, and is none itself."""
+    return path.name.endswith((".jsonl.edits.jsonl", ".jsonl.review.jsonl"))

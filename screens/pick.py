@@ -71,6 +71,8 @@ class PickScreen(ModalScreen[str | None]):
         self._list.clear_options()
         shown = [plain(label).replace("\n", " ") for _, label in self._shown]
         self._list.add_options([Option(Text(label)) for label in shown])
+        if not self._shown and not self._free:
+            self._list.add_option(Option("nothing fits; take letters away", disabled=True))
         self._list.highlighted = 0 if self._shown else None
 
     def action_move(self, by: int) -> None:
@@ -81,8 +83,7 @@ class PickScreen(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         at = self._list.highlighted
-        looks_like_path = "/" in event.value or event.value.endswith((".jsonl", ".json"))
-        if self._free and event.value.strip() and (not self._shown or looks_like_path):
+        if self._free and event.value.strip() and (not self._shown or "/" in event.value):
             self.dismiss(event.value.strip())
         elif at is not None and at < len(self._shown):
             self.dismiss(self._shown[at][0])

@@ -25,7 +25,10 @@ from haruon_tui.screens.widgets.record_table import RecordTable
 if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
 
-_DEPENDENT = ("next_hit", "clear_filter", "undo", "redo", "edit")
+_SAME = ("line", "decision", "edited", "bytes", "revision")
+"""A record in which these are as in its row is the one that is read already."""
+
+_DEPENDENT = ("search", "next_hit", "clear_filter", "undo", "redo", "edit")
 """Keys that are dimmed while there is nothing for them to act on."""
 
 Then = Callable[[Any], None]
@@ -42,6 +45,8 @@ class ReaderScreen(Screen[None]):
         self.path = path
         self._link = ReaderLink(self, session, path)
         self.status: Answer = {}
+        self.failed = False
+        """Whether the file could not be opened."""
         self._version = 0
         self.record: Answer | None = None
         self._findings: list[Answer] | None = None
@@ -119,27 +124,33 @@ class ReaderScreen(Screen[None]):
                     self._show_record(home=False)
             case "reopened":
                 self.filter, self.sort, self._query, self._hit = {}, ("line", False), None, None
-                self._record_asked = None
+                self.record = self._record_asked = None
                 self.notify("the file was replaced by another program: opened again")
             case "ended":
                 self._fail(
                     {
                         "what": "the reader process ended",
                         "expected": event["words"],
-                        "do": "open the file again: Escape, then b",
+                        "do": "open the file again: o",
                     }
                 )
             case "failed":
-                self._fail(event["error"])
+                self._not_opened(event["error"])
 
     def _opened(self, event: Answer) -> None:
         if "error" in event:
-            self._fail(event["error"])
+            self._not_opened(event["error"])
         elif left := event["ok"]["edits_left_out"]:
             self.notify(
                 f"{left} changes beside the file no longer fit its lines and are left out",
                 severity="warning",
             )
+
+    def _not_opened(self, error: dict[str, str]) -> None:
+        self.failed = True
+        self._fail(error)
+        self._show_record()
+        self._show_lines()
 
     def _take_status(self, status: Answer) -> None:
         before, self.status = self.status, status
@@ -163,14 +174,14 @@ class ReaderScreen(Screen[None]):
         if not table.total and status["indexed"] and not before.get("indexed"):
             self._show_record()
 
-    def _take_view(self, total: int, version: int) -> None:
-        """Other rows are shown: stay on the record that is read, if it is among them."""
+    def _take_view(self, total: int, version: int, *, home: bool = False) -> None:
+        """Other rows are shown: go to the first, or stay on the record that is read, if it is
+        among them."""
         self._version = version
         table = self.table
-        cursor = table.cursor
-        table.begin(total, min(cursor, max(0, total - 1)))
+        table.begin(total, 0 if home else min(table.cursor, max(0, total - 1)))
         self._record_asked = None
-        if self.record is not None:
+        if self.record is not None and not home:
             self._ask("place", self._take_place, line=self.record["line"])
         self._show_lines()
         if not total:
@@ -178,7 +189,7 @@ class ReaderScreen(Screen[None]):
             self._show_record()
 
     def _take_place(self, place: Answer) -> None:
-        self.table.move_to(place["position"])
+        self.table.jump_to(place["position"])
 
     def _fail(self, error: dict[str, str] | None) -> None:
         self.query_one("#problem", ErrorPanel).show(error)
@@ -206,7 +217,7 @@ class ReaderScreen(Screen[None]):
         if line >= self.status.get("lines", 0):
             return  # the reader has not come so far yet
         shown = self.record or {}
-        if all(shown.get(key) == row.get(key) for key in ("line", "decision", "edited", "bytes")):
+        if all(shown.get(key) == row.get(key) for key in _SAME):
             return
         self._record_asked = line
 
@@ -225,7 +236,7 @@ class ReaderScreen(Screen[None]):
         def take(hit: Answer) -> None:
             self._hit = hit
             if hit["position"] is not None:
-                self.table.move_to(hit["position"])
+                self.table.jump_to(hit["position"])
             self._show_lines()
 
         self._ask("seek", take, position=self.table.cursor, step=step)
@@ -234,7 +245,7 @@ class ReaderScreen(Screen[None]):
         shown = self.query_one("#record", Static)
         if self.record is None:
             self._shown = None
-            shown.update(no_rows(self.status, self.filter))
+            shown.update(no_rows(self.status, self.filter, failed=self.failed))
         else:
             self._shown = record_text(self.record, self._findings, self._query)
             shown.update(self._shown.content)
@@ -256,7 +267,7 @@ class ReaderScreen(Screen[None]):
     def _show_lines(self) -> None:
         """Show the lines above the table anew; those that say the same are left."""
         lines = {
-            "#file": file_line(self.path, self.status),
+            "#file": file_line(self.path, self.status, failed=self.failed),
             "#state": state_line(self.status, self.filter, self.sort, self._query, self._hit),
             "#head": Content(self.table.head()),
         }

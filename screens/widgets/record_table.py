@@ -136,14 +136,18 @@ class RecordTable(ScrollView, can_focus=True):
         """How many rows it holds."""
         return sum(map(len, self._pages.values()))
 
-    def move_to(self, position: int) -> None:
+    def move_to(self, position: int, *, center: bool = False) -> None:
         """Put the cursor there and show it."""
         self.cursor = max(0, min(position, self.total - 1))
-        self.scroll_to_region(
-            Region(0, self.cursor, 1, 1), animate=False, force=True, x_axis=False
-        )
+        row = Region(0, self.cursor, 1, 1)
+        self.scroll_to_region(row, animate=False, force=True, x_axis=False, center=center)
         self._tell()
         self.refresh()
+
+    def jump_to(self, position: int) -> None:
+        """The same; a row that is not on the screen comes to its middle, with those around it."""
+        top = self.scroll_offset.y
+        self.move_to(position, center=not top <= position < top + self.size.height)
 
     # Keys and mouse
 

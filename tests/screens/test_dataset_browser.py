@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, OptionList, TextArea
 
 from haruon_tui.dataset import golden
 from haruon_tui.screens.actions import actions
@@ -45,6 +45,16 @@ async def browse(app, pilot, until, path) -> DatasetBrowser:
     return browser
 
 
+async def answer(app, pilot, until, key: str, text: str, *, enter: bool = True) -> None:
+    """Press a key that asks, and give that answer."""
+    await pilot.press(key)
+    await until(pilot, lambda: app.screen.query(Input))
+    app.screen.query_one(Input).value = text
+    await pilot.pause()
+    if enter:
+        await pilot.press("enter")
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_findings_stand_where_they_were_found(make_app, dataset, until, text_of, size):
     app = make_app()
@@ -69,7 +79,7 @@ async def test_search_in_korean_goes_from_hit_to_hit(make_app, dataset, until, t
     app = make_app()
     async with app.run_test(size=size) as pilot:
         browser = await browse(app, pilot, until, dataset)
-        await pilot.press("slash", *"주말에", "enter")
+        await answer(app, pilot, until, "slash", "주말에")
         await until(pilot, lambda: "«주말에»: 1 of " in text_of(app))
         hit = browser.table.cursor
         await until(pilot, lambda: browser.record and browser.record["line"] == hit)
@@ -81,30 +91,46 @@ async def test_search_in_korean_goes_from_hit_to_hit(make_app, dataset, until, t
         assert browser.table.cursor > hit
         await pilot.press("N")
         await until(pilot, lambda: browser.table.cursor == hit)
-        await pilot.press("r", "(", "enter")
+        await answer(app, pilot, until, "r", "(")
         await until(pilot, lambda: "no regular expression" in text_of(app))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: "«주말에»" not in text_of(app))
 
 
-async def test_filter_sort_and_go_to(make_app, dataset, until, text_of):
+async def test_filter_sort_and_go_to_a_line(make_app, dataset, until, text_of):
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         browser = await browse(app, pilot, until, dataset)
         await until(pilot, lambda: browser.status.get("checked") == 100)
-        await pilot.press("f", *"errors", "enter")
-        await until(pilot, lambda: "only with errors: 1" in text_of(app))
-        assert browser.table.total == 1
+        for typed, shown in (
+            ("with errors", "only with errors: 1 "),
+            ("diagnosing", "only with errors, rule diagnosing: 1 "),
+        ):
+            await answer(app, pilot, until, "f", typed)
+            await until(pilot, lambda shown=shown: shown in text_of(app))
+        assert browser.table.row(0)["line"] == 1
         await pilot.press("F")
         await until(pilot, lambda: browser.table.total == 100)
-        await pilot.press("s", *"tokens", "enter")
-        await until(pilot, lambda: "by tokens ↑" in text_of(app))
-        await pilot.press("s", *"tokens", "enter")
-        await until(pilot, lambda: "by tokens ↓" in text_of(app))
-        await pilot.press("g", *"77", "enter")
-        await until(pilot, lambda: browser.record and browser.record["line"] == 76)
-        await pilot.press("g", *"101", "enter")
+        await answer(app, pilot, until, "f", "개방성 매우 높음")
+        await until(pilot, lambda: "only 개방성 매우 높음: 14 " in text_of(app))
+        await until(pilot, lambda: browser.table.row(0))
+        assert {browser.table.row(at)["levels"][0] for at in range(14)} == {7}
+        await answer(app, pilot, until, "f", "rejected")
+        await until(pilot, lambda: "Nothing fits the filter. F takes it away" in text_of(app))
+        await pilot.press("F")
+        for arrow in "↑↓":
+            await answer(app, pilot, until, "s", "tokens")
+            await until(pilot, lambda arrow=arrow: f"by tokens {arrow}" in text_of(app))
+            await until(pilot, lambda: browser.table.row(0))
+            assert browser.table.cursor == 0
+        tokens = [browser.table.row(at)["tokens"] for at in range(20)]
+        assert tokens == sorted(tokens, reverse=True)
+        await answer(app, pilot, until, "g", "77")
+        await until(pilot, lambda: browser.record["line"] == 76)
+        await answer(app, pilot, until, "g", "101")
         await until(pilot, lambda: "no line «101»" in text_of(app))
+        await answer(app, pilot, until, "s", "nonsense", enter=False)
+        await until(pilot, lambda: "nothing fits" in text_of(app))
 
 
 async def test_a_record_is_edited_taken_back_and_made_again(make_app, dataset, lines, until):
@@ -131,6 +157,47 @@ async def test_a_record_is_edited_taken_back_and_made_again(make_app, dataset, l
         await until(pilot, lambda: browser.status["redo"] == 1)
         await pilot.press("ctrl+y")
         await until(pilot, lambda: dataset.read_bytes() == after)
+
+
+async def test_an_edit_that_keeps_the_length_is_shown(make_app, tmp_path, until, text_of):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "before"}\n{"text": "other"}\n')
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        browser = await browse(app, pilot, until, path)
+        await until(pilot, lambda: browser.record)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, RecordEditor))
+        area = app.screen.query_one("#part-0", TextArea)
+        await until(pilot, lambda: area.has_focus)
+        area.text = area.text.replace("before", "after!")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is browser)
+        await until(pilot, lambda: " after!" in text_of(app).partition("─")[2])
+        assert "before" not in text_of(app)
+
+
+async def test_a_path_is_typed_or_a_file_is_chosen(make_app, workspace, tmp_path, until):
+    for name in ("하나.jsonl", "하나.jsonl.review.jsonl"):
+        (workspace.folder / name).write_text('{"text": "one"}\n', "utf-8")
+    (tmp_path / "둘.jsonl").write_text('{"text": "two"}\n' * 2, "utf-8")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        for typed, opened in (
+            ("하나.jsonl", workspace.folder / "하나.jsonl"),
+            (str(tmp_path / "둘.jsonl"), tmp_path / "둘.jsonl"),
+        ):
+            await answer(app, pilot, until, "b", typed)
+            await until(pilot, lambda: isinstance(app.screen, DatasetBrowser))
+            assert app.screen.path == opened
+            await until(pilot, lambda: app.screen.status.get("indexed"))
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, DatasetBrowser))
+        await pilot.press("b")
+        await until(pilot, lambda: app.screen.query(OptionList))
+        shown = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        assert sum("하나" in one for one in shown) == 1
 
 
 async def test_json_with_a_fault_is_not_saved_and_says_where(make_app, dataset, until, text_of):
@@ -164,10 +231,7 @@ async def test_decisions_with_reasons_are_there_again(make_app, dataset, until, 
         await until(pilot, lambda: "accepted" in text_of(app))
         await pilot.press("down")
         await until(pilot, lambda: browser.record["line"] == 1)
-        await pilot.press("x")
-        await until(pilot, lambda: app.screen.query(Input))
-        app.screen.query_one(Input).value = "진단이다"
-        await pilot.press("enter")
+        await answer(app, pilot, until, "x", "진단이다")
         await until(pilot, lambda: "rejected: 진단이다" in text_of(app))
         await pilot.press("escape")
         again = await browse(app, pilot, until, dataset)
@@ -222,6 +286,10 @@ async def test_nothing_to_show_is_said(make_app, tmp_path, until, text_of):
         ):
             app.push_screen(DatasetBrowser(app.session, tmp_path / name))
             await until(pilot, lambda said=said: said in text_of(app))
+            await until(pilot, lambda: "o opens another file" in text_of(app))
+            for key in "/fsehw":
+                await pilot.press(key)
+                assert isinstance(app.screen, DatasetBrowser)
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, DatasetBrowser))
 

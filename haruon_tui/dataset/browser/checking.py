@@ -37,6 +37,7 @@ class Checking:
         self._busy = False
         self._mark = 0
         self._urgent: list[int] = []
+        self._asked: int | None = None
         self.all = False
         self.around = 0
         self.exact = False
@@ -60,7 +61,18 @@ class Checking:
         self._mark += 1
         self._busy = False
         self._urgent = []
+        self._asked = None
         self.summaries = Summaries()
+
+    def line_changed(self, document: Document, line: int) -> None:
+        """The line has another text, and those after it may start elsewhere: what is under way
+        was asked for places that no longer hold."""
+        self._mark += 1
+        self._busy = False
+        if line < len(self.summaries.verdict):
+            self.summaries.forget(line)
+        if self._asked is not None:
+            self.one(document, self._asked)
 
     def restore(self, document: Document) -> None:
         """Take what is known from an earlier time."""
@@ -81,6 +93,7 @@ class Checking:
 
     def one(self, document: Document, line: int) -> None:
         """Ask for the findings of a record."""
+        self._asked = line
         start, length = document.index.span(line)
         self._say(
             {
@@ -143,6 +156,7 @@ class Checking:
         elif heard.get("mark") == self._mark:
             if "findings" in heard:
                 self._put(heard["summary"])
+                self._asked = None if heard["line"] == self._asked else self._asked
                 self._found(heard["line"], heard["findings"])
                 return
             for summary in heard["checked"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Document:
         self.review.load()
         self.undone: list[Step] = []
         self.done: list[Step] = []
+        self._revisions: Counter[int] = Counter()
         self.grown = False
         self._written = 0
         self._stamp = _stamp(os.fstat(self._descriptor))
@@ -99,7 +101,8 @@ class Document:
         return edit.line if edit else None
 
     def row(self, line: int) -> rows.Row:
-        """The line's row, with its decision and whether it was changed."""
+        """The line's row, with its decision, whether the source has another text, and how often
+        it was changed since the file was opened."""
         start, length = self.index.span(line)
         raw = self.raw(line)
         changed = start in self.overlay.edits
@@ -108,6 +111,7 @@ class Document:
             **rows.row(line, raw, start, len(raw) if changed else length),
             "decision": decided.decision if decided else "",
             "edited": changed,
+            "revision": self._revisions[line],
         }
 
     def record(self, line: int) -> dict[str, Any]:
@@ -214,6 +218,7 @@ class Document:
             self._written = self._stamp[2]
         else:
             self.overlay.put(start, original, body)
+        self._revisions[line] += 1
         if decided:
             self.decide(line, decided.decision, decided.reason)  # it holds for the new text too
 

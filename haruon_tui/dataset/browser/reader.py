@@ -185,26 +185,27 @@ class Reader:
         """Accept or reject a record, or take that back ("none")."""
         document, _ = self._opened()
         document.decide(line, decision, reason)
-        self._after_change(line, checked=True)
+        self._show_again()
         return {}
 
     def change(self, line: int, text: str) -> Message:
         """Save another text for a record."""
         document, _ = self._opened()
         whole = document.replaces()
+        before = document.index.size
         document.change(line, text)
-        self._after_change(line)
+        self._line_changed(line, document.index.size - before)
         return {"line": line, "beside": None if whole else str(document.overlay.path)}
 
     def undo(self) -> Message:
         """Take the last change back."""
         document, _ = self._opened()
-        return self._stepped(document.undo())
+        return self._step(document.undo)
 
     def redo(self) -> Message:
         """Make the change again that was taken back last."""
         document, _ = self._opened()
-        return self._stepped(document.redo())
+        return self._step(document.redo)
 
     def write_out(self, asked: int, path: str, leave_rejected: bool) -> None:
         """Write the dataset with its changes to another file; answers when it is done."""
@@ -250,15 +251,28 @@ class Reader:
             raise StageError("no file is open")
         return self._document, self._checking
 
-    def _stepped(self, line: int | None) -> Message:
+    def _step(self, step: Callable[[], int | None]) -> Message:
+        document, _ = self._opened()
+        before = document.index.size
+        line = step()
         if line is not None:
-            self._after_change(line)
+            self._line_changed(line, document.index.size - before)
         return {"line": line}
 
-    def _after_change(self, line: int, *, checked: bool = False) -> None:
+    def _line_changed(self, line: int, by: int) -> None:
+        """The line has another text, and in the file it is longer by so many bytes."""
         document, checking = self._opened()
-        if not checked and line < len(checking.summaries.verdict):
-            checking.summaries.forget(line)
+        checking.line_changed(document, line)
+        search = self._search
+        if search.asked is not None and not search.done:
+            self.search(search.asked["text"], search.asked["regex"])
+        elif search.asked is not None:
+            start, _ = document.index.span(line)
+            search.line_changed(start, by, document.raw(line))
+        self._show_again()
+
+    def _show_again(self) -> None:
+        document, checking = self._opened()
         self._view.rebuild(document, checking.summaries)
         self._view.version += 1
         self._parent.say(self._view_message())

@@ -16,7 +16,7 @@ WORDS = 160
 
 Row = dict[str, Any]
 """{"line": from 0, "bytes", "words", "levels": five of 0 (none) to 7, "bad": reason or ""}, and
-what the reader adds: "verdict", "tokens", "decision", "edited"."""
+what the reader adds: "verdict", "tokens", "decision", "edited", "revision"."""
 
 
 def row(line: int, raw: bytes, start: int, length: int) -> Row:

@@ -10,6 +10,7 @@ import numpy as np
 
 from haruon_tui.dataset.browser.line_index import Offsets
 from haruon_tui.dataset.browser.pipes import Child, Message
+from haruon_tui.dataset.browser.search import Query
 
 STUCK_SECONDS = 5.0
 """A regular expression that works on one line for so long is ended."""
@@ -38,8 +39,6 @@ class Searching:
 
     def start(self, path: str, size: int, text: str, regex: bool, changed: list[Any]) -> None:
         """Search anew. Raises search.BadPattern."""
-        from haruon_tui.dataset.browser.search import Query
-
         Query(text, regex)
         if not self.done:
             self.stop()
@@ -80,6 +79,17 @@ class Searching:
                 f"ended: the expression took over {STUCK_SECONDS:.0f} s on the line at byte "
                 f"{self.at}; make it simpler, for instance without a repeat inside a repeat"
             )
+
+    def line_changed(self, start: int, by: int, raw: bytes) -> None:
+        """The line at `start` is `raw` now, and those after it start `by` bytes later. Only for
+        a search that is done; another one is started again."""
+        assert self.asked is not None
+        assert self.done
+        hits = self.starts()
+        hits = hits[hits != start] + by * (hits[hits != start] > start)
+        if Query(self.asked["text"], self.asked["regex"]).in_line(raw):
+            hits = np.append(hits, start)
+        self._hits = [hits.tolist()]
 
     def count(self) -> int:
         return sum(map(len, self._hits))

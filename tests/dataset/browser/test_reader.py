@@ -74,6 +74,52 @@ def test_search_counts_and_steps_in_the_order_that_is_shown(open_file, dataset):
     assert "regular expression" in reading.ask("search", text="(", regex=True)["error"]["what"]
 
 
+def test_hits_stay_right_when_records_are_changed(open_file, dataset):
+    lines = dataset.read_text("utf-8").splitlines()
+    wanted = [number for number, line in enumerate(lines) if "사람" in line]
+    other = next(number for number in range(12) if number not in wanted)
+    assert other < wanted[-1]
+    reading = open_file(dataset)
+    reading.until_indexed()
+    reading.get("search", text="사람", regex=False)
+    reading.until(lambda: reading.status["search"] and reading.status["search"]["done"])
+
+    def hits() -> list[int]:
+        first = reading.get("seek", position=-1, step=1)
+        found, at = [], first["position"]
+        for _ in range(first["count"]):
+            found.append(at)
+            at = reading.get("seek", position=at, step=1)["position"]
+        return found
+
+    assert hits() == wanted
+    for text in ('{"text": "' + "길다" * 3000 + '"}', '{"text": ""}'):
+        reading.get("change", line=other, text=text)
+        assert hits() == wanted
+    reading.get("change", line=other, text='{"text": "사람"}')
+    assert hits() == sorted([*wanted, other])
+    reading.get("change", line=wanted[0], text='{"text": "없다"}')
+    assert hits() == sorted([*wanted[1:], other])
+    for _ in range(4):
+        reading.get("undo")
+    assert hits() == wanted
+
+
+def test_checks_asked_before_a_change_do_not_speak_of_the_text_after_it(open_file, dataset):
+    lines = dataset.read_text("utf-8").splitlines()
+    reading = open_file(dataset)
+    reading.until_indexed()
+    reading.get("configure", rules="calibrated", tokenizer=None)
+    reading.get("record", line=5)
+    reading.get("change", line=0, text='{"text": "' + "길다" * 3000 + '"}')
+    reading.get("undo")
+    reading.get("change", line=0, text=lines[5])
+    reading.until(lambda: reading.status.get("checked") == 12)
+    verdicts = reading.status["verdicts"]
+    assert (verdicts["good"], verdicts["errors"], verdicts["unreadable"]) == (10, 1, 1)
+    reading.until(lambda: any(event["event"] == "findings" for event in reading.events))
+
+
 def test_an_expression_that_is_stuck_is_ended_and_says_where(monkeypatch, tmp_path):
     monkeypatch.setattr(searching, "STUCK_SECONDS", 0.5)
     path = tmp_path / "a.jsonl"
@@ -195,6 +241,22 @@ def test_what_is_no_file_is_refused_with_the_reason(open_file, tmp_path):
         error = reading.events[0]["error"]
         assert error["where"]
         assert error["what"]
+
+
+def test_what_was_answered_survives_a_kill_of_the_reader(open_file, dataset):
+    before = dataset.read_bytes()
+    text = '{"text": "새 글"}'
+    after = text.encode() + b"\n" + before.split(b"\n", 1)[1]
+    for steps, left in (([], after), (["undo"], before), (["undo", "redo"], after)):
+        dataset.write_bytes(before)
+        reading = open_file(dataset)
+        reading.until_indexed()
+        reading.get("change", line=0, text=text)
+        for step in steps:
+            reading.get(step)
+        os.kill(reading.client.pid, signal.SIGKILL)
+        reading.until(lambda reading=reading: reading.events[-1]["event"] == "ended")
+        assert dataset.read_bytes() == left
 
 
 def test_the_reader_ends_with_its_client_and_its_end_is_told(open_file, dataset):
