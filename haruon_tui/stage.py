@@ -105,9 +105,10 @@ _ALL = (
     Stage(
         "compare",
         "Compare the quantizations",
-        "haruon_tui.gguf.compare_stage",
+        "haruon_tui.comparison.stage",
         "quiet",
         ("dataset", "convert", "quantize"),
+        version=2,
     ),
     Stage(
         "chat",
@@ -116,6 +117,7 @@ _ALL = (
         "cpu",
         ("quantize", "dataset"),
     ),
+    Stage("generate", "Generate examples", "haruon_tui.dataset.generation.stage", "none"),
     Stage("probe", "Let a base model speak", "haruon_tui.model.probe", "accelerator"),
     Stage("selftest", "Measure the devices", "haruon_tui.hardware.self_test", "quiet"),
     Stage("pipeline", "Run every stage", "haruon_tui.pipeline_stage", "none"),
@@ -124,6 +126,8 @@ _ALL = (
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
 PIPELINE: tuple[str, ...] = tuple(
-    stage.name for stage in _ALL if stage.name not in ("probe", "selftest", "pipeline")
+    stage.name
+    for stage in _ALL
+    if stage.name not in ("generate", "probe", "selftest", "pipeline")
 )
 """The stages in the order in which they run."""

@@ -131,6 +131,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("style", "persona", "evidence", "tokens", "set"),
         help="groups of rules not to check",
     )
+    generate = _command(
+        data, "generate", "examples from an OpenAI-compatible server", "generate:generate"
+    )
+    generate.add_argument(
+        "--dry-run", action="store_true", help="show count, tokens and cost; ask nothing"
+    )
+    generate.add_argument("--yes", action="store_true", help="do not ask before spending money")
+    _job_options(generate)
     view = _command(data, "view", "browse any JSONL file in the terminal", "tui:view")
     view.add_argument("file", type=Path, metavar="FILE.jsonl")
 
