@@ -7,7 +7,7 @@ from pathlib import Path
 
 from haruon_tui.cli import output
 from haruon_tui.errors import ConfigurationError, Exit
-from haruon_tui.hardware.checks import check_machine
+from haruon_tui.hardware.examination import examine
 from haruon_tui.settings import default_settings
 from haruon_tui.workspace import Workspace
 
@@ -19,16 +19,24 @@ def doctor(arguments: argparse.Namespace) -> int:
     """Check this machine against the workspace's settings; outside a workspace, against tiny's."""
     if arguments.test:
         return _test(arguments)
+    if arguments.detach:
+        raise ConfigurationError(
+            "only a test can be left to itself",
+            where="--detach",
+            do="haruon doctor --test --detach",
+        )
     try:
         workspace = Workspace.find(arguments.workspace)
-        settings, folder = workspace.settings, workspace.folder
     except ConfigurationError:
         if arguments.workspace:
             raise
         settings, folder = default_settings("tiny"), Path.cwd()
-    rows = check_machine(settings, folder)
+    else:
+        settings, folder = workspace.settings, workspace.folder
+    examination = examine(settings, folder)
+    rows = examination.rows
     if arguments.json:
-        output.document({"profile": settings.profile, "rows": [row.as_dict() for row in rows]})
+        output.document(examination.as_dict())
     else:
         output.table(
             ("", "check", "found", "needed"),
@@ -38,7 +46,7 @@ def doctor(arguments: argparse.Namespace) -> int:
             output.line("\nwhat to do")
         for row in wanting:
             output.line(f"{_MARKS[row.verdict]:<8} {row.title}: {row.do}")
-    return Exit.CHECK_FAILED if any(row.verdict == "fails" for row in rows) else Exit.OK
+    return Exit.OK if examination.can_run else Exit.CHECK_FAILED
 
 
 def _test(arguments: argparse.Namespace) -> int:

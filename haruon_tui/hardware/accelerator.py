@@ -14,7 +14,9 @@ from haruon_tui.hardware.row import Row, Verdict
 
 _TINY = 'profile = "tiny"'
 _SMI = "nvidia-smi"
+_STAY = "nvidia-smi -pm 1"
 _ALL_GPUS = 'hardware.gpus = "auto"'
+_NO_GPUS = "hardware.gpus = []"
 _NOTHING: Verdict = "not applicable"
 _MPS_SHARE = 0.7
 """macOS lets the GPU wire about that share of the RAM (Metal's recommendedMaxWorkingSetSize)."""
@@ -26,9 +28,7 @@ def gpu(needed: bool, guide: float, reading: Reading) -> Row:
         f"an NVIDIA GPU or Apple Silicon; the guide asks for {guide:g} GiB" if needed else "none"
     )
     if reading.problem:
-        return _row(
-            "gpu", "GPU", f"unknown: {reading.problem}", words, "warning", *_driver_trouble()
-        )
+        return _trouble("gpu", "GPU", reading.problem, words)
     if reading.gpus:
         found = "; ".join(f"{one.index}: {one.name}, {_memory(one)}" for one in reading.gpus)
         return Row("gpu", "GPU", found, words, "ok")
@@ -54,9 +54,7 @@ def video_memory(
     need = training.bytes("mps" if apple else "cuda")
     words = f"{gib(need)} for {training.words}, by estimate"
     if reading.problem:
-        return _row(
-            key, title, f"unknown: {reading.problem}", words, "warning", *_driver_trouble()
-        )
+        return _trouble(key, title, reading.problem, words)
     if apple:
         found, room = f"{gib(ram)}, shared with the CPU", int(ram * _MPS_SHARE)
         if need < room:
@@ -99,7 +97,7 @@ def driver(reading: Reading) -> Row:
         f"for CUDA {built_for}, as torch is built" if built else "any: torch is not built for CUDA"
     )
     if not reading.gpus:
-        return Row(key, title, "no NVIDIA driver answers", words, _NOTHING)
+        return Row(key, title, _why_none(reading, "no NVIDIA driver answers"), words, _NOTHING)
     given = next((one.driver for one in reading.gpus if one.driver), None)
     numbers = cuda.version(given)
     if numbers is None:
@@ -124,7 +122,7 @@ def capability(precision: str, reading: Reading) -> Row:
     """Compute capability: bf16 and flash attention from 8.0 on, and what torch's build asks."""
     key, title, words = "capability", "Compute capability", "8.0 for bf16 and flash attention"
     if not reading.gpus:
-        return Row(key, title, "no NVIDIA GPU", words, _NOTHING)
+        return Row(key, title, _why_none(reading), words, _NOTHING)
     known = [one.compute_capability for one in reading.gpus if one.compute_capability]
     found = "; ".join(f"{one.index}: {_capability(one)}" for one in reading.gpus)
     if not known:
@@ -150,7 +148,7 @@ def processes(reading: Reading, found: list[GpuProcess] | None) -> Row:
     """Other programs that hold GPU memory: pid, user, GiB. Ours are this process's children."""
     key, title, words = "processes", "Others on the GPU", "under 1 GiB"
     if not reading.gpus:
-        return Row(key, title, "no NVIDIA GPU", words, _NOTHING)
+        return Row(key, title, _why_none(reading), words, _NOTHING)
     if found is None:
         return _row(key, title, "unknown: the driver does not tell", words, "warning", _SMI, _SMI)
     others = [one for one in found if one.pid != os.getpid()]
@@ -206,8 +204,18 @@ def _fitting(fit: Fit) -> str:
     return f"{', '.join(fit.settings)}, which takes {gib(fit.bytes)}"
 
 
-def _driver_trouble() -> tuple[str, str]:
-    return f"{_SMI} must answer: restart the driver or the machine; or use the CPU", _SMI
+def _why_none(reading: Reading, words: str = "no NVIDIA GPU") -> str:
+    """Only the first rows warn of a driver in trouble; the others say that they know nothing."""
+    return f"unknown: {reading.problem}" if reading.problem else words
+
+
+def _trouble(key: str, title: str, problem: str, words: str) -> Row:
+    do = (
+        f"{_SMI} must answer: {_STAY} keeps a slow driver loaded (as root), else restart the "
+        f"machine; or {_NO_GPUS}, which uses the CPU"
+    )
+    found = f"unknown: {problem}"
+    return Row(key, title, found, words, "warning", do, (_SMI, _STAY), (_NO_GPUS,))
 
 
 def _row(
@@ -229,7 +237,10 @@ def _room(one: Gpu, need: int) -> str:
 
 
 def _capability(one: Gpu) -> str:
-    return cuda.dotted(one.compute_capability) if one.compute_capability else "N/A"
+    known = one.compute_capability
+    if not known:
+        return "N/A"
+    return f"{cuda.dotted(known)}, {'bf16 and flash attention' if known >= cuda.BF16 else 'fp16'}"
 
 
 def _holder(one: GpuProcess) -> str:

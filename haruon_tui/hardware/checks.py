@@ -6,12 +6,11 @@ disk) costs its own row, never the others.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from haruon_tui.hardware import (
     accelerator,
@@ -24,6 +23,7 @@ from haruon_tui.hardware import (
     system,
     terminal,
 )
+from haruon_tui.hardware.deadline import Once, ask_all
 from haruon_tui.hardware.gpus import Reading, read_gpus, read_processes
 from haruon_tui.hardware.needs import NEEDS
 from haruon_tui.hardware.row import Row, Verdict
@@ -31,35 +31,21 @@ from haruon_tui.settings import Settings
 
 __all__ = ["GROUPS", "SECONDS", "Row", "Verdict", "check_machine", "describe_failures"]
 
-SECONDS = 2.8
+SECONDS = 2.1
 """After this, a check that has not answered gives a row that says unknown."""
 
-_CHILD_SECONDS = 2.4
+_CHILD_SECONDS = 1.9
+_LOOK_SECONDS = 0.9
 GROUPS = ("machine", "memory", "disk", "GPU", "libraries", "model", "terminal")
 
 Check = Callable[[], Row]
 
 
-T = TypeVar("T")
-
-
-class _Once(Generic[T]):
-    """A reading that several checks need: made by the first, waited for by the others."""
-
-    def __init__(self, read: Callable[[], T]) -> None:
-        self._read = read
-        self._lock = threading.Lock()
-        self._found: tuple[T] | None = None
-
-    def __call__(self) -> T:
-        with self._lock:
-            if self._found is None:
-                self._found = (self._read(),)
-            return self._found[0]
-
-
-def check_machine(settings: Settings, workspace: Path) -> list[Row]:
-    """Look at everything that `settings` need; `workspace` is the folder that will be written.
+def check_machine(
+    settings: Settings, workspace: Path, reading: Once[Reading] | None = None
+) -> list[Row]:
+    """Look at everything that `settings` need; `workspace` is the folder that will be written,
+    `reading` what the GPUs say, where others want to know it too.
 
     Takes SECONDS at most. A check that cannot be made, or does not answer in that time, gives a
     row that says unknown, with a warning.
@@ -67,11 +53,27 @@ def check_machine(settings: Settings, workspace: Path) -> list[Row]:
     needs = NEEDS[settings.profile]
     train = settings.train
     chosen = None if settings.hardware.gpus == "auto" else list(settings.hardware.gpus)
-    reading = _Once(read_gpus)
-    detailed = _Once(lambda: read_gpus(detail=True) if reading().gpus else Reading())
-    training = _Once(lambda: recipe_needs.training_of(settings))
-    writes = _Once(lambda: recipe_needs.writes_of(settings, fetched=hub.fetched(settings)))
+    reading = reading or Once(read_gpus)
+    detailed = Once(lambda: read_gpus(detail=True) if reading().gpus else reading())
+    training = Once(lambda: recipe_needs.training_of(settings))
+    writes = Once(lambda: recipe_needs.writes_of(settings, fetched=hub.fetched(settings)))
     cache = hub.cache_folder()
+
+    ends = time.monotonic() + _CHILD_SECONDS
+
+    def left() -> float:
+        return max(0.1, ends - time.monotonic())
+
+    def soon() -> Reading:
+        """The GPUs, for rows that say something without them too."""
+        return reading.within(_LOOK_SECONDS) or Reading(problem="no answer yet")
+
+    def on_cpu() -> recipe_needs.Training | None:
+        """The training, where it is the CPU that will do it."""
+        gpus = reading.within(_LOOK_SECONDS)
+        if needs.gpu or gpus is None or libraries.apple_silicon():
+            return None  # a GPU does it, or may do it
+        return training() if chosen == [] or not gpus.gpus else None
 
     checks: list[tuple[str, str, str, Check]] = [
         ("machine", "os", "Operating system", system.operating_system),
@@ -80,7 +82,7 @@ def check_machine(settings: Settings, workspace: Path) -> list[Row]:
         ("machine", "git", "Git", system.git),
         ("machine", "cpu", "Processor", processor.cores),
         ("machine", "instructions", "Instructions", processor.instructions),
-        ("memory", "ram", "Memory", lambda: memory.memory(needs.memory)),
+        ("memory", "ram", "Memory", lambda: memory.memory(needs.memory, on_cpu())),
         ("memory", "swap", "Swap", memory.swap),
         (
             "disk",
@@ -128,23 +130,23 @@ def check_machine(settings: Settings, workspace: Path) -> list[Row]:
             lambda: accelerator.capability(train.precision, detailed()),
         ),
         ("GPU", "mps", "Apple GPU (MPS)", accelerator.mps),
-        ("libraries", "torch", "PyTorch", lambda: libraries.torch_build(needs.gpu, reading())),
+        ("libraries", "torch", "PyTorch", lambda: libraries.torch_build(needs.gpu, soon())),
         (
             "libraries",
             "llama",
             "llama-cpp-python",
-            lambda: libraries.llama_cpp(reading(), _CHILD_SECONDS),
+            lambda: libraries.llama_cpp(soon(), left()),
         ),
         (
             "libraries",
             "bitsandbytes",
             "bitsandbytes",
-            lambda: libraries.bitsandbytes(train.method, _CHILD_SECONDS),
+            lambda: libraries.bitsandbytes(train.method, left()),
         ),
         ("model", "model", "Base model", lambda: hub.model(settings)),
         ("model", "hub", "Model hub", lambda: hub.hub(settings)),
         ("model", "token", "Hub token", hub.token),
-        ("model", "endpoint", "OpenAI endpoint", lambda: hub.endpoint()),
+        ("model", "endpoint", "OpenAI endpoint", lambda: hub.endpoint(settings.generate)),
         ("terminal", "terminal", "Terminal size", terminal.terminal_size),
         ("terminal", "colours", "Colours", terminal.colours),
         ("terminal", "unicode", "Unicode", terminal.unicode),
@@ -164,24 +166,11 @@ def describe_failures(rows: Sequence[Row]) -> str:
 
 
 def _in_time(checks: list[tuple[str, str, str, Check]]) -> list[Row]:
-    """Daemon threads, not a pool: a pool's threads are waited for when the program ends."""
-    deadline = time.monotonic() + SECONDS
-    rows: dict[str, Row] = {}
-    threads = []
-    for _, key, title, check in checks:
-        thread = threading.Thread(
-            target=lambda key=key, title=title, check=check: rows.update(
-                {key: _row(key, title, check)}
-            ),
-            name=f"check {key}",
-            daemon=True,
-        )
-        thread.start()
-        threads.append(thread)
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    found = ask_all(
+        {key: partial(_row, key, title, check) for _, key, title, check in checks}, SECONDS
+    )
     return [
-        replace(rows.get(key) or _silent(key, title), group=group)
+        replace(found.get(key) or _silent(key, title), group=group)
         for group, key, title, _ in checks
     ]
 

@@ -13,12 +13,13 @@ import urllib.request
 from pathlib import Path
 
 from haruon_tui.hardware.row import Row
-from haruon_tui.settings import Settings
+from haruon_tui.settings import GenerateSettings, Settings
 
-_SECONDS = 2.3
+_SECONDS = 1.8
 _TRUE = ("1", "true", "yes", "on")
 _TINY = 'model.base = "tiny"'
 _FETCH = "haruon model fetch"
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def on_hub(base: str) -> bool:
@@ -85,15 +86,15 @@ def model(settings: Settings) -> Row:
 
 
 def token() -> Row:
-    """Whether there is a Hub token: gated models need one, Qwen2 does not. It is never shown."""
-    names = [name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)]
-    file = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token")
-    if not names and _has_text(file):
-        names = [str(file)]
-    found = f"in {names[0]}" if names else "none"
-    return Row(
-        "token", "Hub token", found, "only for gated models", "ok" if names else "not applicable"
-    )
+    """Whether there is a Hub token: gated models need one, Qwen2 does not. It is never shown. What
+    `hf auth login` saved is not used, so that a run does not depend on who logged in here."""
+    key, title, needed = "token", "Hub token", "only for gated models"
+    names = [name for name in _TOKENS if os.environ.get(name)]
+    if names:
+        return Row(key, title, f"in {names[0]}", needed, "ok")
+    saved = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token")
+    found = f"none in {_TOKENS[0]}; the one in {saved} is not used" if _has_text(saved) else "none"
+    return Row(key, title, found, needed, "not applicable")
 
 
 def hub(settings: Settings) -> Row:
@@ -149,19 +150,28 @@ def hub(settings: Settings) -> Row:
     return Row(key, title, found, needed, "fails", do, (check, mirror), (_TINY,))
 
 
-def endpoint() -> Row:
-    """An OpenAI-compatible endpoint, which only generating examples needs."""
+def endpoint(generate: GenerateSettings) -> Row:
+    """An OpenAI-compatible endpoint, which only generating examples needs. It is not asked: a key
+    may cost. A server of one's own may need none."""
     key, title, needed = "endpoint", "OpenAI endpoint", "only to generate examples"
-    address = os.environ.get("OPENAI_BASE_URL", "")
-    has_key = "a key is set" if os.environ.get("OPENAI_API_KEY") else "no key is set"
-    if not address and not os.environ.get("OPENAI_API_KEY"):
+    if generate.provider == "composer":
+        found = 'not asked: generate.provider = "composer"'
+        return Row(key, title, found, needed, "not applicable")
+    address = generate.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    name = generate.api_key_env
+    has_key = f"a key in {name}" if os.environ.get(name) else f"no key in {name}"
+    if not address and not os.environ.get(name):
         return Row(key, title, "none", needed, "not applicable")
     host = _host(address or "https://api.openai.com/v1")
-    if not host:
-        command = "export OPENAI_BASE_URL=http://localhost:8000/v1"
-        found = "OPENAI_BASE_URL is no http address"
-        return Row(key, title, found, needed, "warning", f"for example {command}", (command,))
-    return Row(key, title, f"{host}, {has_key}", needed, "ok")
+    if host:
+        return Row(key, title, f"{host}, {has_key}", needed, "ok")
+    if generate.base_url:
+        setting = 'generate.base_url = "http://localhost:8000/v1"'
+        found, do = "generate.base_url is no http address", f"for example {setting}"
+        return Row(key, title, found, needed, "warning", do, (), (setting,))
+    command = "export OPENAI_BASE_URL=http://localhost:8000/v1"
+    found, do = "OPENAI_BASE_URL is no http address", f"for example {command}"
+    return Row(key, title, found, needed, "warning", do, (command,))
 
 
 def _home() -> Path:

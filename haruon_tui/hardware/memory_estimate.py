@@ -130,28 +130,6 @@ def what_fits(
     return found
 
 
-def estimate_report(
-    architecture: Architecture, train: TrainSettings, free: int | None, device: DeviceKind
-) -> dict[str, Any]:
-    """The estimate, the free bytes and what fits, for a JSON document."""
-    suggestions = what_fits(architecture, train, free, device) if free is not None else []
-    return {
-        "architecture": asdict(architecture),
-        "device": device,
-        "free": free,
-        "estimate": estimate(architecture, train, device=device).as_dict(),
-        "what_fits": [_in_short(suggestion) for suggestion in suggestions],
-    }
-
-
-def _in_short(suggestion: Suggestion) -> dict[str, Any]:
-    return {
-        "words": suggestion.words,
-        "changes": suggestion.changes,
-        "total": suggestion.estimate.total,
-    }
-
-
 def number_bytes(train: TrainSettings) -> int:
     """Bytes of a number in the precision; "auto" takes the smaller, as most hardware has bf16."""
     return 4 if train.precision == "fp32" else 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
 
 from haruon_tui.hardware import cgroup
 from haruon_tui.hardware.architecture import Architecture, architecture_of
-from haruon_tui.hardware.gpus import Gpu, read_gpus
+from haruon_tui.hardware.gpus import Gpu, Reading, read_gpus
 from haruon_tui.hardware.memory_estimate import (
     DeviceKind,
     Estimate,
@@ -36,14 +37,31 @@ class MemoryPlan:
     def fits(self) -> bool | None:
         return None if self.free is None else self.estimate.total <= self.free
 
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON document: bytes, and settings that fit."""
+        return {
+            "device": self.device,
+            "kind": self.kind,
+            "free": self.free,
+            "total": self.total,
+            "fits": self.fits,
+            "architecture": asdict(self.architecture),
+            "estimate": self.estimate.as_dict(),
+            "what_fits": [
+                {"words": one.words, "settings": one.changes, "total": one.estimate.total}
+                for one in self.suggestions
+            ],
+        }
 
-def plan_memory(settings: Settings) -> MemoryPlan | None:
-    """Look at the device that a training would take now. None when the base's architecture is
-    not known yet: `haruon model fetch` brings it."""
+
+def plan_memory(settings: Settings, reading: Reading | None = None) -> MemoryPlan | None:
+    """Look at the device that a training would take now; `reading` is what the GPUs say, where
+    that is known already. None when the base's architecture is not known yet: `haruon model
+    fetch` brings it."""
     architecture = architecture_of(settings)
     if architecture is None:
         return None
-    kind, device, free, total = _device(settings)
+    kind, device, free, total = _device(settings, reading or read_gpus())
     return MemoryPlan(
         architecture,
         kind,
@@ -55,8 +73,12 @@ def plan_memory(settings: Settings) -> MemoryPlan | None:
     )
 
 
-def _device(settings: Settings) -> tuple[DeviceKind, str, int | None, int | None]:
-    gpus = [gpu for gpu in read_gpus().gpus if _allowed(gpu, settings)]
+def _device(
+    settings: Settings, reading: Reading
+) -> tuple[DeviceKind, str, int | None, int | None]:
+    if reading.problem and settings.hardware.gpus != []:
+        return "cuda", f"GPU, unknown: {reading.problem}", None, None
+    gpus = [gpu for gpu in reading.gpus if _allowed(gpu, settings)]
     if gpus:
         freest = max(gpus, key=lambda gpu: gpu.memory_free if gpu.memory_free is not None else -1)
         name = f"GPU {freest.index} ({freest.name})"

@@ -13,7 +13,7 @@ from typing import Any
 
 from haruon_tui.hardware.gpus import Gpu, GpuProcess, Reading
 
-SECONDS = 2.5
+SECONDS = 1.5
 """How long `nvidia-smi` may take; a driver in trouble lets it hang."""
 
 _MIB = 1 << 20

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from haruon_tui import artifacts, stage
 from haruon_tui.errors import CheckFailed
-from haruon_tui.hardware.checks import check_machine, describe_failures
+from haruon_tui.hardware.checks import describe_failures
+from haruon_tui.hardware.examination import examine
 from haruon_tui.hardware.needs import weighing
 from haruon_tui.settings import Settings, build
 
@@ -41,15 +42,14 @@ def run(params: Params, job: JobContext) -> Result:
     Raises CheckFailed when the profile cannot run here.
     """
     settings = build(params.settings)
-    rows = check_machine(settings, job.folder)
+    examination = examine(settings, job.folder)
+    rows = examination.rows
     for row in rows:
         level = {"fails": "error", "warning": "warning"}.get(row.verdict, "info")
         advice = f" - {row.do}" if row.do else ""
         job.log(f"{row.verdict}: {row.title}: {row.found}{advice}", level)  # type: ignore[arg-type]
     with job.artifact("hardware.json") as temporary:
-        artifacts.write_json(
-            temporary, {"profile": settings.profile, "rows": [row.as_dict() for row in rows]}
-        )
+        artifacts.write_json(temporary, examination.as_dict())
     failing = [row for row in rows if row.verdict == "fails"]
     if failing:
         raise CheckFailed(
