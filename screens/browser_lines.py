@@ -24,7 +24,9 @@ def file_line(path: Path, status: Status, *, failed: bool = False) -> Content:
     pieces.append((f"  {lines:,} lines{reading}  {_size(status['bytes'])}  ", ""))
     verdicts = status.get("verdicts", {})
     checked = status["checked"]
-    if checked >= lines:
+    if not lines:
+        pass
+    elif checked >= lines:
         pieces.append(("checked ", "dim"))
     else:
         going = "checking" if status["check_all"] else "c checks all:"

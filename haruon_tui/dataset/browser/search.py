@@ -120,12 +120,25 @@ def spelling_of(stream: RawIOBase) -> Spelling:
     """How a file writes its texts, from all of it."""
     decomposed = False
     for block in blocks(stream, 1):
-        if block.data.find(b"\\u", 0, block.end) >= 0:
+        if _has_escape(block):
             return Spelling(escapes=True, decomposed=True)
         decomposed = decomposed or _has_jamo(block)
     # Combining marks beyond Korean (é as e and U+0301) are searched for when there are escapes
     # or jamo; in a file that has neither, a text is taken as it is typed.
     return Spelling(escapes=False, decomposed=decomposed)
+
+
+def _has_escape(block: Block) -> bool:
+    """Whether \\u is in it. Pairs of bytes compared as numbers: twice as fast as `find`, which
+    stops at each of the many other backslashes."""
+    import numpy as np  # not at the top: the UI process loads this module
+
+    pair = int.from_bytes(b"\\u", "little")
+    for offset in (0, 1):
+        pairs = np.frombuffer(block.data, "<u2", (block.end - offset) // 2, offset)
+        if (pairs == pair).any():
+            return True
+    return False
 
 
 def _has_jamo(block: Block) -> bool:

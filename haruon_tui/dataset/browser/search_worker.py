@@ -4,14 +4,17 @@ A process of its own, because a regular expression cannot be interrupted from wi
 started it kills it.
 
     {"do": "look", "path"}                     → {"escapes", "decomposed"}
-    {"do": "search", "id", "path", "size", "text", "regex", "escapes", "decomposed",
+    {"do": "search", "id", "path", "size", "text", "regex", "spelling": what "look" said, or null,
      "changed": [[start, text], ...]}          → {"id", "at", "hits": [start, ...], "done"} ...
+
+A search that is asked before "look" has answered profits from it all the same.
 """
 
 from __future__ import annotations
 
 import queue
 import time
+from dataclasses import asdict
 from typing import Any
 
 from haruon_tui.dataset.browser import search
@@ -43,11 +46,11 @@ class _Report:
         self._hits = []
 
 
-def _search(parent: Parent, asked: Message) -> None:
+def _search(parent: Parent, asked: Message, looked: search.Spelling) -> None:
     report = _Report(parent, asked["id"])
     query = search.Query(asked["text"], asked["regex"])
     changed: dict[int, str] = dict(asked["changed"])
-    spelling = search.Spelling(asked["escapes"], asked["decomposed"])
+    spelling = search.Spelling(**asked["spelling"]) if asked["spelling"] else looked
     wanted = [] if query.regex else search.forms(query.text, spelling)
     report.say(0)
     with open(asked["path"], "rb", buffering=0) as stream:
@@ -73,15 +76,16 @@ def main() -> None:
     parent = Parent()
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     parent.listen(inbox.put)
+    looked = search.Spelling()
     while True:
         asked = inbox.get()
         try:
             if asked["do"] == "look":
                 with open(asked["path"], "rb", buffering=0) as stream:
-                    spelling = search.spelling_of(stream)
-                parent.say({"escapes": spelling.escapes, "decomposed": spelling.decomposed})
+                    looked = search.spelling_of(stream)
+                parent.say(asdict(looked))
             else:
-                _search(parent, asked)
+                _search(parent, asked, looked)
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
             parent.say({"id": asked.get("id"), "problem": problem, "done": True})

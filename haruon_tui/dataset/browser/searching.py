@@ -22,8 +22,7 @@ class Searching:
     def __init__(self, post: Callable[[Callable[[], None]], None]) -> None:
         self._post = post
         self._child: Child | None = None
-        self._spelling: Message = {"escapes": True, "decomposed": True}
-        self._looked = ""
+        self._spelling: Message | None = None
         self._number = 0
         self._heard = 0.0
         self._hits: list[list[int]] = []
@@ -34,7 +33,7 @@ class Searching:
 
     def look(self, path: str) -> None:
         """Find out how the file spells its texts, so that a search need not try every way."""
-        self._looked = path
+        self._spelling = None
         self._say({"do": "look", "path": path})
 
     def start(self, path: str, size: int, text: str, regex: bool, changed: list[Any]) -> None:
@@ -53,7 +52,7 @@ class Searching:
             "text": text,
             "regex": regex,
             "changed": changed,
-            **self._spelling,
+            "spelling": self._spelling,
         }
         self._say(self.asked)
 
@@ -111,7 +110,7 @@ class Searching:
 
     def _take(self, heard: Message) -> None:
         if "escapes" in heard:
-            self._spelling = {key: heard[key] for key in ("escapes", "decomposed")}
+            self._spelling = heard
         elif heard.get("id") == self._number and not self.done:
             self._heard = time.monotonic()
             self.at = heard.get("at", self.at)
