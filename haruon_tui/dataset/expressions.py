@@ -15,6 +15,9 @@ Finder = Callable[[Rule, str], Iterator[Span]]
 LONGEST_SENTENCE = 400
 """Characters after an expression in which it may be taken back."""
 
+LONGEST_LEAD = 40
+"""Characters before an expression that can give it another meaning."""
+
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _COPULA_MAY_FOLLOW = re.compile(
     r"[\"'”’」)\]*\uff09]*(?:[(\uff08][^()\n]{0,40}[)\uff09][\"'”’*]*)?\s?"
@@ -57,6 +60,8 @@ def copula(rule: Rule, text: str) -> Iterator[Span]:
             if found.noun_end != end or start not in found.noun_starts:
                 continue
             span = match.start(), word.start + found.end
+            if _innocent(rule, text, *span):
+                continue
             if found.closes or not _taken_back(rule, text, span[1]):
                 yield span
 
@@ -86,8 +91,17 @@ def _meant(rule: Rule, text: str, spans: Iterator[Span]) -> Iterator[Span]:
     quoted = [] if rule.in_quotes else [match.span() for match in QUOTED.finditer(text)]
     for start, end in spans:
         in_quotes = any(left < start and end < right for left, right in quoted)
-        if not in_quotes and not _taken_back(rule, text, end):
+        if in_quotes or _innocent(rule, text, start, end):
+            continue
+        if not _taken_back(rule, text, end):
             yield start, end
+
+
+def _innocent(rule: Rule, text: str, start: int, end: int) -> bool:
+    """Whether the words before an expression give it another meaning: `꿀 한 병입니다`."""
+    if rule.innocent is None:
+        return False
+    return rule.innocent.search(text[max(0, start - LONGEST_LEAD) : end]) is not None
 
 
 def _taken_back(rule: Rule, text: str, end: int) -> bool:

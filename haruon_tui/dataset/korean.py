@@ -25,6 +25,7 @@ _EOJEOL = re.compile(r"\S+")
 _STARTS_WITH_COPULA = re.compile(
     r"[\"'”’)\]*]*(?:입니|이다|이에요|예요|이며|이고|인\b|이었|였|이라|이시|이십)"
 )
+_AFTER_IL = re.compile(r"수|것|거|겁|지|가능성|때|뿐|테|만큼|듯|리|만정|망정")
 _lock = threading.Lock()
 
 
@@ -71,11 +72,13 @@ def analyse(text: str) -> tuple[Morpheme, ...]:
 
 
 def word_at(text: str, start: int, end: int) -> Eojeol:
-    """The eojeol around [start, end), with the next one when that is a copula set apart."""
+    """The eojeol around [start, end), with the next one when that is a copula set apart or the
+    noun that tells `우울증일 (수)` from `우울증 일`."""
     first = max(0, start - LONGEST_WORD)
     left = max(first, *(text.rfind(space, first, start) + 1 for space in " \n\t"))
     right = _word_end(text, end)
-    if text[right : right + 1] == " " and _STARTS_WITH_COPULA.match(text, right + 1):
+    following = _AFTER_IL if text[right - 1 : right] == "일" else _STARTS_WITH_COPULA
+    if text[right : right + 1] == " " and following.match(text, right + 1):
         right = _word_end(text, right + 1)
     return Eojeol(text[left:right], left, right)
 

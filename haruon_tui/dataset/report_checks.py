@@ -120,8 +120,10 @@ def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Sentences that stood in the report before."""
-    pieces = text.replace("\n\n", "\n").replace(". ", "\n").replace(".\n", "\n").split("\n")
-    if len(set(pieces)) == len(pieces) and "!" not in text and "?" not in text:
+    pieces = text.replace(". ", ".").replace("\n", ".").split(".")
+    # Of the empty pieces between stops and line breaks, one is left.
+    distinct = len(pieces) - max(0, pieces.count("") - 1)
+    if len(set(pieces)) == distinct and "!" not in text and "?" not in text:
         return
     seen: set[str] = set()
     for part in report.parts:

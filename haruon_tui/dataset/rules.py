@@ -59,6 +59,9 @@ class Rule(BaseModel):
     unless: str = Field(
         "", description="a regular expression; no finding where the rest of the sentence has it"
     )
+    but_not: str = Field(
+        "", description="a regular expression; no finding where the text up to its end has it"
+    )
     in_quotes: bool = Field(True, description="False: what is quoted from the user is not meant")
 
     @cached_property
@@ -75,6 +78,10 @@ class Rule(BaseModel):
         return re.compile(self.unless) if self.unless else None
 
     @cached_property
+    def innocent(self) -> re.Pattern[str] | None:
+        return re.compile(self.but_not) if self.but_not else None
+
+    @cached_property
     def all_hints(self) -> tuple[str, ...]:
         """The hints that are written, or those that follow from `values`. A text that breaks the
         rule holds one of them; without any, only the check can tell."""
@@ -82,7 +89,7 @@ class Rule(BaseModel):
 
     @model_validator(mode="after")
     def _patterns_compile(self) -> Rule:
-        for pattern in (self.pattern, self.unless):
+        for pattern in (self.pattern, self.unless, self.but_not):
             try:
                 re.compile(pattern)
             except re.error as error:
@@ -115,9 +122,11 @@ class RuleSet(BaseModel):
                     trait: [word for value in words for word in _of(value, lists)]
                     for trait, words in rule.get("by_trait", {}).items()
                 },
-                "pattern": re.sub(
-                    r"<(\w+)>", lambda named: _any_of(lists[named[1]]), rule.get("pattern", "")
-                ),
+                **{
+                    name: re.sub(r"<(\w+)>", lambda named: _any_of(lists[named[1]]), rule[name])
+                    for name in ("pattern", "unless", "but_not")
+                    if name in rule
+                },
             }
             for rule in written.get("rules", ())
         ]

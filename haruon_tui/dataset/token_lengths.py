@@ -22,7 +22,8 @@ SPOKEN = 1.15
 PER_MESSAGE = 5
 """Tokens that ChatML adds to a message: <|im_start|>, role, line break, <|im_end|>, line break."""
 
-REMEMBERED_PIECES = 50_000
+REMEMBERED_PIECES = 20_000
+"""Pieces whose tokens are remembered, first come; others are counted at once."""
 
 _PROBE = (
     "하루온은 다섯 답변을 읽습니다. '새로운 걸 배워요', 그리고 Big5 (Openness): 높음 3개!\n\n"
@@ -83,15 +84,16 @@ class Tokenizer:
         known = self._pieces
         first, *rest = text.split(" ")
         total = self._whole(first) if first else 0
+        unknown = []
         for word in rest:
             count = known.get(word)
-            if count is None:
-                count = self._whole(" " + word)
-                if len(known) >= REMEMBERED_PIECES:
-                    known.clear()
-                known[word] = count
-            total += count
-        return total
+            if count is not None:
+                total += count
+            elif len(known) < REMEMBERED_PIECES:
+                total += known.setdefault(word, self._whole(" " + word))
+            else:
+                unknown.append(word)
+        return total + self._whole(" " + " ".join(unknown)) if unknown else total
 
     def _whole(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

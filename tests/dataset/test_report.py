@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haruon_tui.dataset import persona
+from haruon_tui.dataset import persona, records
 from haruon_tui.dataset.report import OPENING, PARTS, SUMMARY, TITLE, parse
 
-GUIDE_REPORTS: list[str] = json.loads(
-    (Path(__file__).parent / "guide_reports.json").read_text(encoding="utf-8")
-)
+GUIDE_REPORTS = [
+    records.content(line.record, "assistant")
+    for line in records.read(Path(__file__).parent / "guide_examples.jsonl")
+    if isinstance(line, records.Line)
+]
 REPORT = GUIDE_REPORTS[0]
 
 

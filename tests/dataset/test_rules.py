@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from haruon_tui.dataset import checks, korean, rules
+from haruon_tui.dataset import checks, korean, records, rules
 from haruon_tui.dataset.validator import Finding, Validator
 from haruon_tui.errors import ConfigurationError
 
-GUIDE_REPORTS: list[str] = json.loads(
-    (Path(__file__).parent / "guide_reports.json").read_text(encoding="utf-8")
-)
+GUIDE = [
+    line.record
+    for line in records.read(Path(__file__).parent / "guide_examples.jsonl")
+    if isinstance(line, records.Line)
+]
 CALIBRATED = Validator("calibrated")
 
 
@@ -27,15 +29,21 @@ def errors(sentence: str) -> list[tuple[str, str]]:
     return [(found.rule, found.text) for found in safety(sentence) if found.severity == "error"]
 
 
-@pytest.mark.parametrize("report", GUIDE_REPORTS)
-def test_the_guides_reports_pass_the_calibrated_rules_and_fail_the_literal_ones(
-    report: str,
+@pytest.mark.parametrize("example", GUIDE)
+def test_the_guides_examples_pass_the_calibrated_rules_and_fail_the_literal_ones(
+    example: records.Record,
 ) -> None:
-    assert CALIBRATED.check_report(report) == []
-    found = Validator("guide").check_report(report)
+    assert CALIBRATED.check(example) == []
+    report = records.content(example, "assistant")
+    found = Validator("guide").check(example)
     assert {(finding.rule, finding.text) for finding in found} == {
         ("forbidden-substring", "입니다")
     }
+    assert len(found) == report.count("입니다") == 6
+    for finding in found:  # it shows the harmless word that the letter of the rule catches
+        word = finding.message.split("in '")[1].rstrip("'")
+        assert word in report[: finding.end].split()[-1] + report[finding.end :]
+        assert word.endswith("입니다")
 
 
 @pytest.mark.parametrize(
