@@ -7,6 +7,7 @@ its documentation). Secrets are looked for, never shown.
 from __future__ import annotations
 
 import os
+import shlex
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -55,17 +56,10 @@ def model(settings: Settings) -> Row:
         found = list(Path(base).glob("*.safetensors")) if Path(base).is_dir() else []
         if found:
             return Row(key, title, f"{base}: {len(found)} safetensors files", "weights", "ok")
-        do = f"ls {base}; set model.base to a folder with safetensors, or {_TINY}"
-        return Row(
-            key,
-            title,
-            f"{base}: no safetensors",
-            "weights",
-            "fails",
-            do,
-            (f"ls {base}",),
-            (_TINY,),
-        )
+        look = f"ls {shlex.quote(base)}"
+        do = f"{look} shows what is there; set model.base to a folder with weights, or {_TINY}"
+        found_none = f"{base}: no safetensors"
+        return Row(key, title, found_none, "weights", "fails", do, (look,), (_TINY,))
     if cached(base):
         return Row(key, title, f"{base} is in {cache_folder()}", "weights", "ok")
     if _offline():

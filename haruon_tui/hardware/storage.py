@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -63,9 +64,10 @@ def write_speed(workspace: Path, comfortable: float) -> Row:
             seconds = time.monotonic() - started
     except OSError as error:
         found = f"{folder}: {error.strerror or error}"
-        do = f"ls -ld {folder}; df -h {folder}; or haruon init in another folder"
-        commands = (f"ls -ld {folder}", f"df -h {folder}", "haruon init")
-        return Row(key, title, found, needed, "fails", do, commands)
+        quoted = shlex.quote(str(folder))
+        look, space = f"ls -ld {quoted}", f"df -h {quoted}"
+        do = f"{look} and {space} show why; or haruon init in another folder"
+        return Row(key, title, found, needed, "fails", do, (look, space, "haruon init"))
     speed = written / seconds / 1e6
     found = f"{speed:.0f} MB/s at {folder}"
     if speed >= comfortable:
