@@ -13,6 +13,8 @@ from haruon_tui.hardware import processor
 
 _MAX_CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
 
+_VARIANTS = {"mig", "laptop", "mobile", "max", "ti", "super", "d"}
+
 
 @dataclass(frozen=True)
 class Peaks:
@@ -27,9 +29,9 @@ class Peaks:
 
 def of_gpu(name: str) -> Peaks:
     """The published peaks of a GPU, by the name that its driver gives it; nothing is known of one
-    that is not in data/hardware/peaks.json, nor of a slice of one (MIG)."""
+    that is not in data/hardware/peaks.json, nor of a variant: a slice of it (MIG), a laptop's."""
     words = set(re.split(r"[^0-9a-z]+", name.lower()))
-    if "mig" in words:
+    if words & _VARIANTS:
         return Peaks()
     table: dict[str, Any] = json.loads(
         (resources.files("haruon_tui.data.hardware") / "peaks.json").read_text("utf-8")

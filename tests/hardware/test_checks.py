@@ -104,6 +104,36 @@ def test_the_checks_and_the_monitor_import_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+ABSENT = """
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    names = {"textual", "trl", "datasets", "llama_cpp", "GPUtil", "gguf", "platformdirs",
+             "tomlkit", "openai", "kiwipiepy", "bitsandbytes", "textual_plot"}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_checks_and_self_test_need_neither_the_screens_nor_the_training_libraries(
+    tmp_path: Path,
+) -> None:
+    code = ABSENT + (
+        "import os, pathlib; os.environ['HARUON_CACHE_DIR'] = sys.argv[1]\n"
+        "from bench import gpu_checks\n"
+        "from haruon_tui.hardware import self_test\n"
+        "from haruon_tui.jobs.context import JobContext\n"
+        "found = gpu_checks._doctor(pathlib.Path(sys.argv[1]))['recommended']\n"
+        "assert len(found['rows']) > 20, found\n"
+        "assert gpu_checks._readings()['milliseconds_a_look'] >= 0\n"
+        "params = self_test.Params(seconds=0.01, array_bytes=1 << 20, disk_bytes=1 << 20)\n"
+        "result = self_test.run(params, JobContext.local(pathlib.Path(sys.argv[1]) / 'run'))\n"
+        "assert all(one.value for one in result.measured), result\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
 def test_failures_are_described_in_one_line() -> None:
     rows = [
         Row("a", "A", "1", "2", "fails", "buy"),
