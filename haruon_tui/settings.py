@@ -135,6 +135,12 @@ class GgufSettings(Section):
     prompt_tokens: int = Field(ge=8, description="length of the speed test's prompt")
     generate_tokens: int = Field(ge=8, description="tokens the speed test writes")
     repeats: int = Field(ge=1, le=100, description="runs of the speed test")
+    quality_chunks: int = Field(
+        8, ge=1, description="chunks of 512 held-out tokens that quality is measured on"
+    )
+    report_cases: int = Field(
+        8, ge=0, description="evaluation cases that each file writes a report for"
+    )
 
 
 class ChatSettings(Section):

@@ -35,15 +35,17 @@ COLUMNS = (
     "Loads in",
     "pp t/s",
     "tg t/s",
-    "Stops itself",
-    "Full report",
+    "PPL / F16",
+    "KL, nats",
+    "Same top",
+    "Reports",
 )
 _EMPTY = "No GGUF file yet: convert makes the first. R runs every stage that is missing."
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 _NEWS = ("log", "artifact", "finished", "failed", "stopped")
 
 Row = dict[str, Any]
-"""A file with what is known of it: the keys of haruon_tui.gguf.benchmark.Row, or some of them."""
+"""A file with what is known of it: some keys of haruon_tui.comparison.benchmark.Row."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,10 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{row['load_seconds']:.2f} s" if "load_seconds" in row else "–",
         _speed(row.get("prompt")),
         _speed(row.get("generate")),
-        _answer(row, "stops"),
-        _answer(row, "complete"),
+        _quality(row, "perplexity_ratio", "{:.4f}"),
+        _quality(row, "divergence", "{:.2g}"),
+        _quality(row, "same_top", "{:.1%}"),
+        _reports(row),
     )
 
 
@@ -180,10 +184,18 @@ def _speed(measured: dict[str, Any] | None) -> str:
     return f"{measured['mean']:,.1f} ± {measured['sd']:,.1f}" if measured else "–"
 
 
-def _answer(row: Row, key: str) -> str:
-    if "report" not in row or key not in row:
+def _quality(row: Row, key: str, form: str) -> str:
+    measured = row.get("quality")
+    return form.format(measured[key][0]) if measured else "–"
+
+
+def _reports(row: Row) -> str:
+    """How many of the reports have every section and an end, of all that were written."""
+    reports = row.get("reports")
+    if not reports:
         return "–"
-    return "✓ yes" if row[key] else "✗ no"
+    whole = sum(made["score"]["complete"] and made["stopped"] for made in reports)
+    return f"{whole}/{len(reports)}"
 
 
 def _made(artifacts: Path) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOG_LEVEL_CONTINUES = 5
 _KEPT_LINES = 40
+_BUFFER = re.compile(r" (model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
 
 
 def usable_cores() -> int:
@@ -72,7 +74,10 @@ class Model:
 
     def __init__(self, path: Path, *, context: int, threads: int | None = None) -> None:
         """Raises StageError, with llama.cpp's own words, when the file cannot be loaded."""
-        log = Log()
+        self.buffers: dict[str, int] = {}
+        """Bytes of the weights ("model"), the cache of keys and values ("KV"), what a batch is
+        computed in ("compute") and its results ("output"), as llama.cpp reports them."""
+        log = Log(self._count_buffer)
         llama_cpp.llama_backend_init()
         threads = threads or usable_cores()
         model_params = llama_cpp.llama_model_default_params()
@@ -95,6 +100,11 @@ class Model:
                 f"no room for a context of {context} tokens: {log.complaint()}", where=str(path)
             )
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(self._model)
+
+    def _count_buffer(self, line: str) -> None:
+        if found := _BUFFER.search(line):
+            kind, mebibytes = found.groups()
+            self.buffers[kind] = self.buffers.get(kind, 0) + round(float(mebibytes) * (1 << 20))
 
     def __enter__(self) -> Model:
         return self

@@ -78,7 +78,9 @@ def test_every_quantized_file_loads_stops_by_itself_and_is_measured(demo):
     assert [row["type"] for row in rows] == ["F16", "Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q8_0"]
     for row in rows:
         assert row["loads"], row
-        assert row["stops"], row
+        assert all(made["stopped"] for made in row["reports"]), row
+        assert len(row["reports"]) == 8
+        assert row["quality"]["tokens"] > 0
         assert row["prompt"]["mean"] > 0
         assert row["generate"]["mean"] > 0
         assert len(row["generate"]["samples"]) == 5
@@ -109,7 +111,8 @@ def test_a_changed_training_parameter_reruns_training_and_what_follows_and_nothi
     file.write_text(
         file.read_text().replace("epochs = 4", "epochs = 0.5")
         + "[evaluate]\nlimit = 1\nmax_new_tokens = 16\n"
-        + "[gguf]\nprompt_tokens = 16\ngenerate_tokens = 8\nrepeats = 1\n"
+        + "[gguf]\nprompt_tokens = 16\ngenerate_tokens = 8\nrepeats = 1\nquality_chunks = 1\n"
+        + "report_cases = 1\n"
         + "[chat]\nmax_tokens = 16\n"
     )
     first = {row["stage"]: row for row in document(folder, "pipeline")["result"]["stages"]}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from haruon_tui.dataset import persona
+from haruon_tui.comparison import stage as compare_stage
+from haruon_tui.comparison.benchmark import measure
+from haruon_tui.dataset import golden, persona
 from haruon_tui.errors import StageError, Stopped
-from haruon_tui.gguf import compare_stage
-from haruon_tui.gguf.benchmark import measure
 from haruon_tui.gguf.convert import convert
+from haruon_tui.gguf.probes import ANSWERS
 from haruon_tui.gguf.quantize import quantize
 from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
@@ -22,7 +24,16 @@ from haruon_tui.settings import build
 
 from .conftest import build_model, set_number
 
-QUICK = {"prompt_tokens": 32, "generate_tokens": 8, "repeats": 3, "report_tokens": 12}
+SPEED = {
+    "prompt_tokens": 32,
+    "generate_tokens": 8,
+    "repeats": 3,
+    "report_tokens": 12,
+    "context": 1024,
+}
+QUICK = {**SPEED, "prompts": [persona.prompt_messages(ANSWERS)]}
+
+Params = Callable[[list[Path]], compare_stage.Params]
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +49,34 @@ def files(tied_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
     return made
 
 
-def params(files: list[Path]) -> compare_stage.Params:
-    return compare_stage.Params(files=files, **QUICK)
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six golden reports, enough for a chunk of the tiny vocabulary."""
+    path = tmp_path_factory.mktemp("held_out") / "eval.jsonl"
+    lines = golden.reports_file().read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:6]), encoding="utf-8")
+    return path
 
 
-def test_a_crash_is_one_row_and_the_table_goes_on(files: list[Path], tmp_path: Path) -> None:
+@pytest.fixture
+def params(held_out: Path) -> Params:
+    def of(files: list[Path]) -> compare_stage.Params:
+        return compare_stage.Params(
+            files=files,
+            cases=golden.cases_file(),
+            held_out=held_out,
+            report_cases=2,
+            quality_chunks=1,
+            rules="calibrated",
+            **SPEED,
+        )
+
+    return of
+
+
+def test_a_crash_is_one_row_and_the_table_goes_on(
+    files: list[Path], tmp_path: Path, params: Params
+) -> None:
     job = JobContext.local(tmp_path / "run")
     rows = compare_stage.run(params(files), job).rows
     assert [row["type"] for row in rows] == ["F16", "Q4_0", "Q4_K_M", "Q8_0"]
@@ -52,8 +86,12 @@ def test_a_crash_is_one_row_and_the_table_goes_on(files: list[Path], tmp_path: P
         assert row["bytes"] == path.stat().st_size
         if row["loads"]:
             assert row["load_seconds"] > 0
-            assert row["report_tokens"] == 12
-            assert row["stops"] is row["complete"] is False
+            assert row["load_cold_seconds"] > 0
+            assert row["peak_rss_bytes"] > row["buffers"]["model"] > 0
+            assert {"KV", "compute", "output"} <= set(row["buffers"])
+            assert [made["tokens"] for made in row["reports"]] == [12, 12]
+            assert not any(made["stopped"] for made in row["reports"])
+            assert row["quality"]["chunks"] == 1
             for key, tokens in (("prompt", 32), ("generate", 8)):
                 speed = row[key]
                 assert speed["tokens"] == tokens
@@ -80,14 +118,16 @@ class StopsAt(JobContext):
             self.stop.set()
 
 
-def test_a_resumed_comparison_keeps_its_rows(files: list[Path], tmp_path: Path) -> None:
+def test_a_resumed_comparison_keeps_its_rows(
+    files: list[Path], tmp_path: Path, params: Params
+) -> None:
     chosen = [files[0], files[3]]
     job = StopsAt.local(tmp_path / "run")
     assert isinstance(job, StopsAt)
     job.file = "model.Q8_0.gguf"
     with pytest.raises(Stopped):
         compare_stage.run(params(chosen), job)
-    assert not list(job.folder.glob("artifacts/*"))
+    assert not (job.artifacts / "comparison.json").exists()
     kept = json.loads((job.scratch / "model.F16.gguf.row.json").read_text("utf-8"))["row"]
     seen = len(_progress(job.folder))
 
@@ -99,7 +139,7 @@ def test_a_resumed_comparison_keeps_its_rows(files: list[Path], tmp_path: Path) 
     assert all("F16" not in event["phase"] for event in _progress(job.folder)[seen:])
 
 
-def test_a_changed_file_is_measured_again(tied_gguf: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_measured_again(tied_gguf: Path, tmp_path: Path, params: Params) -> None:
     file = tmp_path / "model.F16.gguf"
     shutil.copy(tied_gguf, file)
     job = JobContext.local(tmp_path / "run")
@@ -142,26 +182,53 @@ def test_stopping_at_the_end_of_the_turn_is_seen(tmp_path: Path) -> None:
 
     convert(build_model(tmp_path / "model", tied=False, change=silence), tmp_path / "m.F16.gguf")
     row = measure(tmp_path / "m.F16.gguf", **QUICK)
-    assert row["stops"] is True
-    assert row["report_tokens"] == 0
-    assert row["report"] == ""
+    assert row["reports"] == [{"text": "", "tokens": 0, "stopped": True}]
 
 
 def test_a_complete_report_is_recognised(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: list[Path], tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [f"{trait.heading}: 높음\n새로운 일을 즐기십니다." for trait in persona.TRAITS]
     end = f"{persona.SUMMARY}\n고른 성향이 보입니다."
     report = "\n\n".join([persona.TITLE, persona.OPENING, *parts, end])
-    reports = iter([report, report.replace("### 외향성", "외향성")])
-    monkeypatch.setattr(
-        compare_stage,
-        "measure",
-        lambda path, **_: measure(path, **QUICK) | {"report": next(reports)},
-    )
+    half = report.replace("### 외향성", "외향성")
+
+    def written(path: Path, **_: Any) -> dict[str, Any]:
+        texts = [report, half] if "F16" in path.name else [half, half]
+        made = [{"text": text, "tokens": 9, "stopped": True} for text in texts]
+        return measure(path, **QUICK) | {"reports": made}
+
+    monkeypatch.setattr(compare_stage, "measure", written)
     job = JobContext.local(tmp_path / "run")
     rows = compare_stage.run(params([files[0], files[3]]), job).rows
-    assert [row["complete"] for row in rows] == [True, False]
+    assert [compare_stage.complete_reports(row) for row in rows] == [1, 0]
+    assert len({made["case"] for row in rows for made in row["reports"]}) == 2
+
+
+def test_the_baseline_is_computed_once_and_every_row_reads_it(
+    files: list[Path], tmp_path: Path, params: Params
+) -> None:
+    job = JobContext.local(tmp_path / "run")
+    rows = compare_stage.run(params([files[0], files[2], files[3]]), job).rows
+    divergence = [row["quality"]["divergence"][0] for row in rows]
+    assert divergence[0] < 1e-6 < divergence[2] < divergence[1]
+    written = sorted(job.scratch.glob("baseline*"))
+    assert len(written) == 2
+    assert (
+        written[0].stat().st_mtime_ns
+        < (job.scratch / f"{files[2].name}.row.json").stat().st_mtime_ns
+    )
+
+
+def test_a_text_too_short_for_quality_leaves_the_rest_of_the_row(
+    files: list[Path], tmp_path: Path, params: Params
+) -> None:
+    empty = tmp_path / "eval.jsonl"
+    empty.write_text("")
+    wanted = params([files[3]]).model_copy(update={"held_out": empty})
+    row = compare_stage.run(wanted, JobContext.local(tmp_path / "run")).rows[0]
+    assert "tokens" in row["no_quality"]
+    assert row["generate"]["mean"] > 0
 
 
 def test_the_settings_say_what_is_measured() -> None:
@@ -176,5 +243,7 @@ def test_the_settings_say_what_is_measured() -> None:
         Path("/runs/quantize/model.Q8_0.gguf"),
     ]
     assert made.cases == Path("/runs/dataset/cases.jsonl")
+    assert made.held_out == Path("/runs/dataset/eval.jsonl")
+    assert (made.quality_chunks, made.report_cases) == (8, 8)
     assert (made.prompt_tokens, made.generate_tokens, made.repeats) == (512, 128, 2)
     assert made.report_tokens == settings.evaluate.max_new_tokens

@@ -13,7 +13,7 @@ import pytest
 
 from haruon_tui.errors import ConfigurationError, StageError, Stopped
 from haruon_tui.gguf import isolated, quantize_stage
-from haruon_tui.gguf.benchmark import measure
+from haruon_tui.comparison.benchmark import measure
 from haruon_tui.gguf.convert import convert
 from haruon_tui.gguf.quantize import FILE_TYPES, quantize
 from haruon_tui.jobs import events
@@ -43,7 +43,7 @@ def test_all_five_load_and_write(tied_gguf: Path, tmp_path: Path) -> None:
         assert file.file == f"model.{file.type}.gguf"
         assert file.bytes == path.stat().st_size < tied_gguf.stat().st_size
         assert file.fallbacks == []
-        row = measure(path, prompt_tokens=8, generate_tokens=8, repeats=1, report_tokens=4)
+        row = measure(path, prompt_tokens=8, generate_tokens=8, repeats=1, report_tokens=4, context=256, prompts=[])
         assert "error" not in row
         assert row["loads"]
         looked = isolated.call(

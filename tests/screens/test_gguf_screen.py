@@ -16,16 +16,20 @@ MEASURED = {
     "load_seconds": 0.5,
     "prompt": {"mean": 1200.0, "sd": 10.5},
     "generate": {"mean": 34.5, "sd": 0.4},
-    "stops": True,
-    "report": "리포트",
-    "complete": True,
+    "quality": {
+        "perplexity_ratio": [1.031, 0.002],
+        "divergence": [0.0521, 0.001],
+        "same_top": [0.912, 0.004],
+    },
+    "reports": [
+        {"stopped": True, "score": {"complete": True}},
+        {"stopped": False, "score": {"complete": True}},
+    ],
 }
 BROKEN = {
     "type": "Q4_0",
     "file": "model.Q4_0.gguf",
     "loads": False,
-    "stops": False,
-    "complete": False,
     "bytes": 935_000_000,
     "error": "ended by [b]SIGSEGV[/b]",
 }
@@ -129,9 +133,9 @@ async def test_the_first_column_stays_when_the_table_scrolls(make_app, engine, u
     async with app.run_test(size=(80, 24)) as pilot:
         table = await opened(app, pilot, until)
         await until(pilot, lambda: table.row_count == 1)
-        assert "Full report" not in text_of(app)
+        assert "Reports" not in text_of(app)
         table.scroll_to(x=table.max_scroll_x, animate=False)
-        await until(pilot, lambda: "Full report" in text_of(app))
+        await until(pilot, lambda: "Reports" in text_of(app))
         assert "Q4_K_M" in text_of(app)
 
 
@@ -162,5 +166,5 @@ def test_a_damaged_file_hides_nothing_else(tmp_path, converted):
 
 def test_a_row_has_a_cell_for_every_column():
     assert len(cells({})) == len(cells(MEASURED)) == len(COLUMNS)
-    assert cells(MEASURED)[6:] == ("✓ yes", "✓ yes")
-    assert cells(BROKEN)[6:] == ("–", "–"), "what was never asked is not a no"
+    assert cells(MEASURED)[6:] == ("1.0310", "0.052", "91.2%", "1/2")
+    assert cells(BROKEN)[6:] == ("–",) * 4, "what was never measured is not a zero"

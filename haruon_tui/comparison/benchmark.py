@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haruon_tui.dataset import persona
 from haruon_tui.errors import StageError
-from haruon_tui.gguf import isolated, probes
+from haruon_tui.gguf import isolated
 
 if TYPE_CHECKING:
     from haruon_tui.gguf.native import Model
 
+Message = dict[str, str]
 Row = dict[str, Any]
 """One line of the comparison. Keys that could not be measured are not there."""
 
 _BATCH = 2048  # llama-bench's own
-_TEMPLATE_ROOM = 64
-_TOKENS_PER_REPORT_OF_PROGRESS = 8
+_PHASES = {"prompt": (0.0, 0.25), "generate": (0.25, 0.25), "reports": (0.5, 0.5)}
+"""Where a phase begins in the whole, and how much of it it is."""
 
 
 def measure(
@@ -31,18 +34,22 @@ def measure(
     generate_tokens: int,
     repeats: int,
     report_tokens: int,
-    answers: Mapping[str, str] = probes.ANSWERS,
+    context: int,
+    prompts: Sequence[Sequence[Message]],
     progress: Callable[[float, str], None] = lambda share, phase: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Row:
-    """Measure `gguf` on all usable cores of the CPU, and let it write one report.
+    """Measure `gguf` on all usable cores of the CPU, and let it answer each of the `prompts`.
 
-    `load_seconds` is from the file (likely in the page cache) to a ready context. `prompt` and
+    `load_cold_seconds` is from the file to a ready context after the system was told to forget
+    the file's pages, `load_seconds` the same once more from the page cache. `prompt` and
     `generate` hold tokens per second as llama-bench defines pp and tg: `prompt_tokens` random
     tokens read in batches of 2048, `generate_tokens` random tokens decoded one at a time, each
     from an empty context, once for warming up (tg: one token) and then `repeats` times; the mean
-    of the runs' speeds and their sample standard deviation. The report on `answers` is at most
-    `report_tokens` of the likeliest tokens; `stops` says whether the model ended it by itself.
+    of the runs' speeds and their sample standard deviation. `buffers` are llama.cpp's own at a
+    context of `context` tokens, in bytes, and `peak_rss_bytes` is the most that the process held.
+    Each of `reports` is at most `report_tokens` of the likeliest tokens; `stopped` says whether
+    the model ended it by itself.
 
     A crash or an error becomes `error`, beside what had been measured before. Raises Stopped.
     """
@@ -50,13 +57,17 @@ def measure(
         "type": gguf.name.removesuffix(".gguf").rpartition(".")[2],
         "file": gguf.name,
         "loads": False,
-        "stops": False,
+        "reports": [],
     }
 
     def on_event(event: dict[str, Any]) -> None:
         if "progress" in event:
-            progress(*event["progress"])
+            share, phase = event["progress"]
+            start, width = _PHASES[phase]
+            progress(start + share * width, phase)
         row.update(event.get("measured", {}))
+        if "report" in event:
+            row["reports"].append(event["report"])
 
     try:
         row["bytes"] = gguf.stat().st_size
@@ -68,7 +79,8 @@ def measure(
                 "generate_tokens": generate_tokens,
                 "repeats": repeats,
                 "report_tokens": report_tokens,
-                "answers": dict(answers),
+                "context": context,
+                "prompts": [list(messages) for messages in prompts],
             },
             on_event=on_event,
             stop_requested=stop_requested,
@@ -84,26 +96,51 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
     """The process's side: emits each figure as soon as it is known."""
     from haruon_tui.gguf.native import Model, usable_cores
 
-    messages = persona.prompt_messages(arguments["answers"])
-    longest_prompt = _TEMPLATE_ROOM + sum(len(m["content"].encode()) for m in messages)
-    context = max(
-        arguments["prompt_tokens"] + arguments["generate_tokens"],
-        longest_prompt + arguments["report_tokens"],
-    )
+    path, context = Path(arguments["gguf"]), arguments["context"]
+    _forget_pages(path)
     started = time.perf_counter()
-    with Model(Path(arguments["gguf"]), context=context) as model:
+    with Model(path, context=context):
+        cold = time.perf_counter() - started
+    started = time.perf_counter()
+    with Model(path, context=context) as model:
+        warm = time.perf_counter() - started
+        buffers = model.buffers
+        prompts = [model.tokenize(model.render_chat(chat)) for chat in arguments["prompts"]]
+    room = max(
+        arguments["prompt_tokens"] + arguments["generate_tokens"],
+        max(map(len, prompts), default=0) + arguments["report_tokens"],
+    )
+    with Model(path, context=room) as model:
         loaded = {
             "loads": True,
-            "load_seconds": round(time.perf_counter() - started, 4),
+            "load_cold_seconds": round(cold, 4),
+            "load_seconds": round(warm, 4),
             "parameters": model.parameters,
             "bits_per_weight": round(model.tensor_bytes * 8 / model.parameters, 3),
+            "context": context,
+            "buffers": buffers,
             "threads": usable_cores(),
         }
         emit({"measured": loaded})
         emit({"measured": {"prompt": _prompt_speed(model, arguments, emit)}})
         emit({"measured": {"generate": _generate_speed(model, arguments, emit)}})
-        emit({"measured": _report(model, messages, arguments["report_tokens"], emit)})
+        emit({"measured": {"peak_rss_bytes": _peak_rss()}})
+        for index, prompt in enumerate(prompts):
+            report = _report(model, prompt, arguments["report_tokens"])
+            emit({"report": report, "progress": [(index + 1) / len(prompts), "reports"]})
     return {}
+
+
+def _forget_pages(path: Path) -> None:
+    """Take the file out of the page cache, where the system can."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _peak_rss() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _prompt_speed(model: Model, arguments: isolated.Arguments, emit: isolated.Emit) -> Row:
@@ -114,7 +151,7 @@ def _prompt_speed(model: Model, arguments: isolated.Arguments, emit: isolated.Em
         for start in range(0, count, _BATCH):
             model.decode(tokens[start : min(start + _BATCH, count)])
 
-    return _speed(model, read, count, count, arguments["repeats"], "prompt", 0.0, emit)
+    return _speed(model, read, count, count, arguments["repeats"], "prompt", emit)
 
 
 def _generate_speed(model: Model, arguments: isolated.Arguments, emit: isolated.Emit) -> Row:
@@ -125,7 +162,7 @@ def _generate_speed(model: Model, arguments: isolated.Arguments, emit: isolated.
         for token in tokens[:count]:
             model.decode([token])
 
-    return _speed(model, write, count, 1, arguments["repeats"], "generate", 1 / 3, emit)
+    return _speed(model, write, count, 1, arguments["repeats"], "generate", emit)
 
 
 def _speed(
@@ -135,10 +172,9 @@ def _speed(
     warm_up_tokens: int,
     repeats: int,
     phase: str,
-    done_before: float,
     emit: isolated.Emit,
 ) -> Row:
-    emit({"progress": [done_before, phase]})
+    emit({"progress": [0.0, phase]})
     model.forget()
     run(warm_up_tokens)
     samples = []
@@ -147,7 +183,7 @@ def _speed(
         started = time.perf_counter()
         run(tokens)
         samples.append(tokens / (time.perf_counter() - started))
-        emit({"progress": [done_before + repeat / repeats / 3, phase]})
+        emit({"progress": [repeat / repeats, phase]})
     return {
         "tokens": tokens,
         "mean": round(statistics.fmean(samples), 2),
@@ -161,11 +197,6 @@ def _random_tokens(model: Model, count: int) -> list[int]:
     return [chosen.randrange(model.vocabulary_size) for _ in range(count)]
 
 
-def _report(model: Model, messages: list[dict[str, str]], limit: int, emit: isolated.Emit) -> Row:
-    def on_token(count: int) -> None:
-        if count % _TOKENS_PER_REPORT_OF_PROGRESS == 0:
-            emit({"progress": [2 / 3 + count / limit / 3, "report"]})
-
-    prompt = model.tokenize(model.render_chat(messages))
-    written, stopped = model.generate(prompt, limit, on_token)
-    return {"stops": stopped, "report_tokens": len(written), "report": model.text(written)}
+def _report(model: Model, prompt: Sequence[int], limit: int) -> Row:
+    written, stopped = model.generate(prompt, limit)
+    return {"text": model.text(written), "tokens": len(written), "stopped": stopped}

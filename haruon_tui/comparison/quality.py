@@ -51,7 +51,15 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
     """The process's side."""
     import numpy as np
 
-    from haruon_tui.gguf.divergence import CHUNK, FIRST, SCORED, Baseline, Scores, score, summary
+    from haruon_tui.comparison.divergence import (
+        CHUNK,
+        FIRST,
+        SCORED,
+        Baseline,
+        Scores,
+        score,
+        summary,
+    )
     from haruon_tui.gguf.native import Model
 
     scores = Scores.empty()
@@ -80,7 +88,7 @@ def _chunks(model: Model, text: Path, wanted: int, size: int) -> list[list[int]]
             f"the text has {len(tokens)} tokens",
             where=str(text),
             expected=f"at least {size}, one chunk",
-            do="hold out more records (dataset.eval_fraction), or name a longer gguf.quality_text",
+            do="hold out more records (dataset.eval_fraction)",
         )
     chunks = [tokens[at * size : (at + 1) * size] for at in range(count)]
     if model.adds_tokens:  # as llama-perplexity does

@@ -1,0 +1,1 @@
+"""Stage "compare": what each quantization costs and is worth."""
