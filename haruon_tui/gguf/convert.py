@@ -1,34 +1,39 @@
-"""Hugging Face folder to GGUF, without torch: one tensor in memory at a time."""
+"""Hugging Face folder to GGUF, without torch: one tensor at a time, in blocks of mapped files."""
 
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 
 from haruon_tui import artifacts
 from haruon_tui.errors import StageError
+from haruon_tui.gguf import encoding, metadata
+from haruon_tui.gguf.encoding import DataType
 from haruon_tui.gguf.model_config import Config, read_config
+from haruon_tui.gguf.provenance import Provenance, read_provenance
+from haruon_tui.gguf.rotary import half_of_each_head, llama3_factors
 from haruon_tui.gguf.vocabulary import Vocabulary, read_vocabulary
 from haruon_tui.gguf.weights import Weights
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
-DataType = Literal["F16", "F32"]
 Progress = Callable[[int, int], None]
 
-_STORED: dict[DataType, tuple[gguf.GGMLQuantizationType, gguf.LlamaFileType, str]] = {
-    "F16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16, "<f2"),
-    "F32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32, "<f4"),
-}
-_F16_LARGEST = 65504
+_BLOCK = 1 << 21
+"""Numbers in a block: small enough for the cores' own caches, large enough for few calls."""
+
+_ROPE_FACTORS = "rope_freqs.weight"
+_ROTATED = (".self_attn.q_proj.weight", ".self_attn.k_proj.weight")
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,24 @@ class Conversion:
     tensors: int
     bytes: int
     notes: list[str]
+    """What a reader of the model's own files may not expect."""
 
 
 @dataclass(frozen=True)
 class _Tensor:
-    source: str
+    """A tensor of the file; made of `source`, or holding `values`."""
+
     name: str
     shape: tuple[int, ...]
     dtype: DataType
+    source: str = ""
+    order: Array | None = None
+    """The rows of the source in the order of the file; None where that is the same."""
+    values: Array | None = None
 
     @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(_STORED[self.dtype][2]).itemsize
+        return encoding.size(math.prod(self.shape), self.dtype)
 
 
 def convert(
@@ -59,9 +70,9 @@ def convert(
     *,
     dtype: DataType = "F16",
     name: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Conversion:
-    """Write the Qwen2 in `model_dir` to the GGUF file `out`, which appears whole or not at all.
+    """Write the model in `model_dir` to the GGUF file `out`, which appears whole or not at all.
 
     Matrices are stored as `dtype`, vectors (norms, biases) as F32. `name` becomes general.name.
     `progress` is called with the tensors written and their number, and may raise to stop.
@@ -69,43 +80,53 @@ def convert(
     does not fit on the disk; while writing, for values that `dtype` cannot hold.
     """
     config = read_config(model_dir)
-    vocabulary = read_vocabulary(model_dir, config.vocabulary)
+    vocabulary = read_vocabulary(model_dir, config)
     weights = Weights(model_dir, config)
     tensors = _plan(weights, config, dtype)
     _require_space(out, sum(tensor.bytes for tensor in tensors))
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
+    origin = read_provenance(model_dir, name or Path(config.origin or model_dir.resolve()).name)
+    notes = vocabulary.notes + _fallbacks(tensors, dtype)
     with artifacts.replacing(out) as temporary:
-        writer = gguf.GGUFWriter(temporary, "qwen2")
-        try:
-            _add_metadata(writer, config, dtype, name or _name(config, model_dir), parameters)
-            _add_vocabulary(writer, vocabulary)
-            for tensor in tensors:
-                raw_type, _, numpy_type = _STORED[tensor.dtype]
-                writer.add_tensor_info(
-                    tensor.name, tensor.shape, np.dtype(numpy_type), tensor.bytes, raw_type
-                )
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            for done, tensor in enumerate(tensors, start=1):
-                writer.write_tensor_data(_values(weights, tensor))
-                if progress:
-                    progress(done, len(tensors))
-        finally:
-            writer.close()
-    return Conversion(parameters, len(tensors), out.stat().st_size, vocabulary.notes)
+        start = _write_head(temporary, config, origin, dtype, vocabulary, tensors, parameters)
+        with temporary.open("r+b") as stream:
+            _write_tensors(stream.fileno(), start, weights, tensors, progress)
+    return Conversion(parameters, len(tensors), out.stat().st_size, notes)
 
 
 def _plan(weights: Weights, config: Config, dtype: DataType) -> list[_Tensor]:
-    """The tensors in the order of the file: embeddings, then layer by layer."""
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config.layers)
+    """The tensors in the order of the file."""
+    family = config.family
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[family.gguf.upper()], config.layers)
     planned = []
+    if config.rope_scaling:
+        factors = llama3_factors(config.rope_theta, config.head_size, config.rope_scaling)
+        planned.append(_Tensor(_ROPE_FACTORS, factors.shape, "F32", values=factors[None]))
     for source, shape in weights.shapes.items():
         name = names.get_name(source, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise StageError(f"the gguf library has no name for the tensor {source}")
-        planned.append(_Tensor(source, name, shape, dtype if len(shape) > 1 else "F32"))
+        order = None
+        if family.pairs_neighbours and source.endswith(_ROTATED):
+            order = half_of_each_head(shape[0], config.head_size)
+        planned.append(_Tensor(name, shape, _stored(shape, dtype), source, order))
     return planned
+
+
+def _stored(shape: tuple[int, ...], dtype: DataType) -> DataType:
+    if len(shape) == 1:
+        return "F32"
+    block, _ = gguf.GGML_QUANT_SIZES[encoding.GGUF_TYPES[dtype]]
+    return dtype if shape[-1] % block == 0 else "F16"
+
+
+def _fallbacks(tensors: list[_Tensor], dtype: DataType) -> list[str]:
+    """Which matrices could not have the type asked for."""
+    found = [t for t in tensors if len(t.shape) > 1 and t.dtype != dtype]
+    return [
+        f"{t.name}: {t.dtype} instead of {dtype} because {t.shape[-1]} is no multiple of 32"
+        for t in found
+    ]
 
 
 def _require_space(out: Path, needed: int) -> None:
@@ -119,60 +140,86 @@ def _require_space(out: Path, needed: int) -> None:
         )
 
 
-def _name(config: Config, model_dir: Path) -> str:
-    return Path(config.origin or model_dir.resolve()).name
+def _write_head(
+    path: Path,
+    config: Config,
+    origin: Provenance,
+    dtype: DataType,
+    vocabulary: Vocabulary,
+    tensors: list[_Tensor],
+    parameters: int,
+) -> int:
+    """All but the data of the tensors; returns where that begins."""
+    writer = gguf.GGUFWriter(path, config.family.gguf)
+    try:
+        metadata.add_general(writer, origin, dtype, parameters)
+        metadata.add_architecture(writer, config)
+        metadata.add_vocabulary(writer, vocabulary)
+        for tensor in tensors:
+            kind = encoding.GGUF_TYPES[tensor.dtype]
+            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype("f4"), tensor.bytes, kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    finally:
+        writer.close()
+    return _padded(path.stat().st_size)
 
 
-def _add_metadata(
-    writer: gguf.GGUFWriter, config: Config, dtype: DataType, name: str, parameters: int
+def _padded(size: int) -> int:
+    """The next multiple of GGUF's alignment."""
+    return int(gguf.GGUFWriter.ggml_pad(size, gguf.GGUF_DEFAULT_ALIGNMENT))
+
+
+def _write_tensors(
+    file: int, start: int, weights: Weights, tensors: list[_Tensor], progress: Progress
 ) -> None:
-    writer.add_type("model")
-    writer.add_name(name)
-    writer.add_size_label(gguf.size_label(parameters, parameters, 0, 0))
-    writer.add_file_type(_STORED[dtype][1])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_block_count(config.layers)
-    writer.add_context_length(config.context)
-    writer.add_embedding_length(config.hidden)
-    writer.add_feed_forward_length(config.feed_forward)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.kv_heads)
-    writer.add_layer_norm_rms_eps(config.norm_epsilon)
-    writer.add_rope_freq_base(config.rope_theta)
-    writer.add_vocab_size(config.vocabulary)
+    """Every block is encoded by whichever core is free and written to its own place."""
+    from haruon_tui.hardware.processor import usable_cores
+
+    os.truncate(file, start + sum(_padded(tensor.bytes) for tensor in tensors))
+    with ThreadPoolExecutor(max(1, int(usable_cores()[0]))) as cores:
+        for done, tensor in enumerate(tensors, start=1):
+            rows = weights.rows(tensor.source) if tensor.values is None else tensor.values
+            source = weights.dtype(tensor.source) if tensor.values is None else "F32"
+            step, length = max(1, _BLOCK // rows.shape[1]), tensor.bytes // len(rows)
+            for block in [
+                cores.submit(
+                    _write_block, file, start + first * length, rows, first, step, source, tensor
+                )
+                for first in range(0, len(rows), step)
+            ]:
+                block.result()
+            start += _padded(tensor.bytes)
+            progress(done, len(tensors))
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
-    writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types(vocabulary.types)
-    writer.add_token_merges(vocabulary.merges)
-    writer.add_eos_token_id(vocabulary.eos)
-    writer.add_eot_token_id(vocabulary.eos)
-    writer.add_bos_token_id(vocabulary.bos)
-    writer.add_pad_token_id(vocabulary.pad)
-    writer.add_add_bos_token(False)
-    writer.add_add_eos_token(False)
-    writer.add_chat_template(vocabulary.chat_template)
+def _write_block(
+    file: int, place: int, rows: Array, first: int, count: int, source: str, tensor: _Tensor
+) -> None:
+    """Rows `first` to `first + count` of a tensor. Raises StageError for values that its type
+    cannot hold, and OSError."""
+    chosen = slice(first, first + count)
+    block = rows[chosen] if tensor.order is None else rows[tensor.order[chosen]]
+    try:
+        encoded = encoding.encode(np.asarray(block), source, tensor.dtype)
+    except encoding.NotRepresentable as error:
+        raise _not_representable(tensor, encoding.decode(block, source)) from error
+    left = memoryview(np.ascontiguousarray(encoded)).cast("B")
+    while left:
+        written = os.pwrite(file, left, place)
+        left, place = left[written:], place + written
 
 
-def _values(weights: Weights, tensor: _Tensor) -> Array:
-    """The tensor as it is stored. Raises StageError for values that its type cannot hold."""
-    stored: Array = np.empty(math.prod(tensor.shape), dtype=_STORED[tensor.dtype][2])
-    start = 0
-    for block in weights.blocks(tensor.source):
-        if not np.isfinite(block).all():
-            raise StageError(
-                f"the tensor {tensor.source} holds NaN or infinity",
-                do="the training diverged: use an earlier checkpoint or a lower learning rate",
-            )
-        largest = float(np.abs(block).max(initial=0.0))
-        if tensor.dtype == "F16" and largest > _F16_LARGEST:
-            raise StageError(
-                f"the tensor {tensor.source} holds {largest:.0f}, and F16 ends at {_F16_LARGEST}",
-                do="look at the training, weights this large are rare; F32 can hold them",
-            )
-        stored[start : start + len(block)] = block
-        start += len(block)
-    return stored.reshape(tensor.shape)
+def _not_representable(tensor: _Tensor, values: Array) -> StageError:
+    if not np.isfinite(values).all():
+        return StageError(
+            f"the tensor {tensor.source} holds NaN or infinity",
+            do="the training diverged: use an earlier checkpoint or a lower learning rate",
+        )
+    largest = float(np.abs(values).max())
+    return StageError(
+        f"the tensor {tensor.source} holds {largest:.0f}, which {tensor.dtype} cannot: "
+        + ("it ends at 65504" if tensor.dtype == "F16" else "it is out of range"),
+        do="look at the training, weights this large are rare; F32 can hold them",
+    )

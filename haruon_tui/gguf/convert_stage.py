@@ -36,11 +36,17 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
     )
 
 
+def failed_name(name: str) -> str:
+    """What a GGUF is called that has failed its proof."""
+    return f"{name.removesuffix('.gguf')}.failed-proof.gguf"
+
+
 def run(params: Params, job: JobContext) -> Result:
     """Convert, then prove; the GGUF gets its name only when every line of the proof holds.
 
     Leaves model.F16.gguf and proof.json. Raises StageError for a model that cannot be converted,
-    and for a failed proof with its first failed line; proof.json is there then, too.
+    and for a failed proof with its first failed line; proof.json is there then, too, and the file
+    under another name.
     """
     from haruon_tui.gguf.convert import convert
 
@@ -51,30 +57,38 @@ def run(params: Params, job: JobContext) -> Result:
     def proved(done: int, total: int, part: str) -> None:
         job.progress(done, total, phase=f"proof: {part}", unit="parts")
 
-    with job.artifact(F16_FILE, made_from=str(params.model)) as temporary:
-        conversion = convert(params.model, temporary, name=params.name, progress=converted)
+    unproven = job.scratch / F16_FILE
+    try:
+        conversion = convert(params.model, unproven, name=params.name, progress=converted)
         for note in conversion.notes:
             job.log(note)
         checks = verify(
-            temporary,
+            unproven,
             params.model,
             stop_requested=lambda: job.stop_requested,
             progress=proved,
         )
-        for check in checks:
-            job.log(
-                f"{'ok' if check.ok else 'FAILED'}  {check.name}: {check.detail}",
-                "info" if check.ok else "error",
-            )
-        with job.artifact(PROOF_FILE) as proof:
-            artifacts.write_json(proof, [check.model_dump() for check in checks])
-        if failed := [check for check in checks if not check.ok]:
-            raise StageError(
-                f"the GGUF does not behave as the model: {failed[0].name}: {failed[0].detail}",
-                where=str(params.model),
-                expected="every line of the proof to hold",
-                do=f"read {job.artifacts / PROOF_FILE}",
-            )
+        failed = [check for check in checks if not check.ok]
+        with job.artifact(
+            failed_name(F16_FILE) if failed else F16_FILE, made_from=str(params.model)
+        ) as temporary:
+            unproven.rename(temporary)
+    finally:
+        artifacts.remove(unproven)
+    for check in checks:
+        job.log(
+            f"{'ok' if check.ok else 'FAILED'}  {check.name}: {check.detail}",
+            "info" if check.ok else "error",
+        )
+    with job.artifact(PROOF_FILE) as proof:
+        artifacts.write_json(proof, [check.model_dump() for check in checks])
+    if failed:
+        raise StageError(
+            f"the GGUF does not behave as the model: {failed[0].name}: {failed[0].detail}",
+            where=str(job.artifacts / failed_name(F16_FILE)),
+            expected="every line of the proof to hold",
+            do=f"read {job.artifacts / PROOF_FILE}; the file is kept to be looked at, not used",
+        )
     return Result(
         summary=f"{F16_FILE}: {conversion.bytes / 1e6:,.1f} MB, "
         f"{conversion.parameters / 1e6:,.1f} M parameters, {len(checks)} of {len(checks)} proofs "

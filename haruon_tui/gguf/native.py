@@ -136,11 +136,18 @@ class Model:
 
     @property
     def adds_tokens(self) -> bool:
-        """Whether llama.cpp puts tokens of its own around a prompt."""
-        return bool(
-            llama_cpp.llama_vocab_get_add_bos(self._vocabulary)
-            or llama_cpp.llama_vocab_get_add_eos(self._vocabulary)
-        )
+        """Whether llama.cpp puts tokens of its own around a text."""
+        return self.adds_bos or self.adds_eos
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether llama.cpp begins a text with the token bos."""
+        return bool(llama_cpp.llama_vocab_get_add_bos(self._vocabulary))
+
+    @property
+    def adds_eos(self) -> bool:
+        """Whether llama.cpp ends a text with the token eos."""
+        return bool(llama_cpp.llama_vocab_get_add_eos(self._vocabulary))
 
     @property
     def parameters(self) -> int:
@@ -162,15 +169,24 @@ class Model:
         template = llama_cpp.llama_model_chat_template(self._model, None)
         return template.decode("utf-8", errors="replace") if template else ""
 
+    def metadata(self, key: str) -> str:
+        """A text of the file's metadata, at most a kilobyte; empty when there is none."""
+        buffer = ctypes.create_string_buffer(1024)
+        length = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, 1024)
+        return buffer.value.decode("utf-8", errors="replace") if length >= 0 else ""
+
     def ends_generation(self, token: int) -> bool:
         return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
 
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids; special tokens in the text are read as such."""
+    def tokenize(self, text: str, *, rendered: bool = False) -> list[int]:
+        """Token ids; special tokens in the text are read as such. What llama.cpp puts around a
+        text is added unless it was `rendered` by a chat template, which writes that itself."""
         data = text.encode("utf-8")
         room = len(data) + 8
         ids = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocabulary, data, len(data), ids, room, True, True)
+        count = llama_cpp.llama_tokenize(
+            self._vocabulary, data, len(data), ids, room, not rendered, True
+        )
         return list(ids[:count])
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -250,6 +266,14 @@ class Model:
             llama_cpp.llama_batch_free(batch)
         rows: Logits = np.stack([self._row(index) for index in range(first, len(tokens))])
         return rows
+
+    def continued(self, count: int) -> list[int]:
+        """The `count` likeliest tokens after those in the context, ended or not."""
+        written = []
+        for _ in range(count):
+            written.append(int(self._row(-1).argmax()))
+            self.decode(written[-1:])
+        return written
 
     def _row(self, index: int) -> Logits:
         pointer = llama_cpp.llama_get_logits_ith(self._context, index)

@@ -56,3 +56,5 @@ LOGITS = (
 """Korean prose on which the logits are compared."""
 
 LOGIT_TOKENS = 256
+
+GREEDY_TOKENS = 16

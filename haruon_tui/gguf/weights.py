@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from haruon_tui.errors import StageError
-from haruon_tui.gguf.model_config import ARCHITECTURE, Config, read_json
+from haruon_tui.gguf.model_config import Config, read_json
 
 if TYPE_CHECKING:
     from gguf.utility import LocalTensor
 
-    Floats = np.ndarray[Any, np.dtype[np.float32]]
+    Raw = np.ndarray[Any, Any]
 
-_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-_BLOCK_BYTES = 64 << 20
+BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+"""The data types that are read, and the bytes of a number."""
+
+_NUMPY = {"F32": "<f4", "F16": "<u2", "BF16": "<u2"}
 
 
 class Weights:
-    """The weights of a model folder, checked against its config; read one block at a time."""
+    """The weights of a model folder, checked against its config. The files are mapped, so that
+    what is looked at is all that is read."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         """Read the headers of all safetensors files.
 
-        Raises StageError for a missing or cut file, and for a tensor that is missing, unknown,
-        of another shape than the config says, or of a data type other than F32, F16 and BF16.
+        Raises StageError for a file that is missing, cut or lies about itself, and for a tensor
+        that is missing, unknown, there twice, of another shape than the config says, or of a
+        data type other than F32, F16 and BF16.
         """
         self._found: dict[str, LocalTensor] = {}
         for file in _weight_files(folder):
             for name, tensor in _tensors_of(file).items():
+                if name in self._found:
+                    raise StageError(
+                        f"the tensor {name} is also in {self._found[name].data_range.filename}",
+                        where=str(file),
+                        do="copy the model again, into an empty folder",
+                    )
                 self._found[name] = tensor
         self.shapes = config.tensors()
         self._drop_tied_head(config, folder)
@@ -43,9 +52,21 @@ class Weights:
                 f"config.json knows nothing of the tensor {unknown[0]}"
                 + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
                 where=str(self._found[unknown[0]].data_range.filename),
-                expected=f"the tensors of a {ARCHITECTURE} with {config.layers} layers",
+                expected=f"the tensors of a {config.family.architecture} with "
+                f"{config.layers} layers",
                 do="merge the adapter, or save the model again together with its config",
             )
+
+    def dtype(self, name: str) -> str:
+        """F32, F16 or BF16."""
+        return str(self._found[name].dtype)
+
+    def rows(self, name: str) -> Raw:
+        """The stored numbers [rows, columns]; those of 16 bits as unsigned integers. A vector is
+        one row."""
+        tensor = self._found[name]
+        raw: Raw = tensor.mmap_bytes().view(_NUMPY[tensor.dtype])
+        return raw.reshape(-1, self.shapes[name][-1])
 
     def _drop_tied_head(self, config: Config, folder: Path) -> None:
         """Leave out a second copy of tied embeddings; refuse one that differs."""
@@ -64,41 +85,13 @@ class Weights:
             )
         del self._found["lm_head.weight"]
 
-    def blocks(self, name: str) -> Iterator[Floats]:
-        """The values of a tensor in F32, flat, in blocks of at most 64 MiB, in order."""
-        tensor = self._found[name]
-        raw = tensor.mmap_bytes()
-        width = _BYTES[tensor.dtype]
-        step = _BLOCK_BYTES // 4 * width
-        for start in range(0, len(raw), step):
-            yield _as_float32(np.asarray(raw[start : start + step]), tensor.dtype)
-
-
-def _as_float32(raw: np.ndarray[Any, Any], dtype: str) -> Floats:
-    values: Floats
-    if dtype == "BF16":  # the upper half of an F32
-        values = (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    else:
-        values = raw.view("<f4" if dtype == "F32" else "<f2").astype(np.float32, copy=False)
-    return values
-
 
 def _weight_files(folder: Path) -> list[Path]:
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.exists():
         return [single]
     if index.exists():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-        files = [folder / name for name in names]
-        for file in files:
-            if not file.exists():
-                raise StageError(
-                    "this part of the weights is missing",
-                    where=str(file),
-                    expected=f"all {len(files)} files that {index.name} names",
-                    do="download or copy the model again",
-                )
-        return files
+        return _parts(index)
     others = sorted(path.name for path in folder.glob("*.bin"))
     raise StageError(
         "there are no weights" + (f" but {others[0]}" if others else ""),
@@ -108,22 +101,42 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
+def _parts(index: Path) -> list[Path]:
+    listed = read_json(index).get("weight_map")
+    names = set(listed.values()) if isinstance(listed, dict) else set()
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise StageError(
+            "does not name the parts of the weights",
+            where=str(index),
+            expected="weight_map, with the name of a file beside it for every tensor",
+            do="copy the model again",
+        )
+    files = [index.with_name(name) for name in sorted(names)]
+    for file in files:
+        if not file.exists():
+            raise StageError(
+                "this part of the weights is missing",
+                where=str(file),
+                expected=f"all {len(files)} files that {index.name} names",
+                do="download or copy the model again",
+            )
+    return files
+
+
 def _tensors_of(file: Path) -> dict[str, LocalTensor]:
+    """Where every tensor lies. The reference library judges the file first: it refuses a header
+    whose offsets overlap, leave gaps, or do not fit the shapes."""
     from gguf.utility import SafetensorsLocal
+    from safetensors import SafetensorError, safe_open
 
     try:
+        with safe_open(file, framework="numpy"):
+            pass
         tensors: dict[str, LocalTensor] = SafetensorsLocal(file).tensors
-    except (ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
         raise StageError(
             f"is no whole safetensors file: {error}", where=str(file), do="copy the model again"
         ) from error
-    end = max((t.data_range.offset + t.data_range.size for t in tensors.values()), default=0)
-    if end > (size := file.stat().st_size):
-        raise StageError(
-            f"is cut short: {size:,} bytes of {end:,}",
-            where=str(file),
-            do="copy the model again",
-        )
     return tensors
 
 
@@ -137,11 +150,11 @@ def _check_tensor(
             expected=f"shape {list(shape)}, as config.json has it",
         )
     file = tensor.data_range.filename
-    if tensor.dtype not in _BYTES:
+    if tensor.dtype not in BYTES:
         raise StageError(
             f"the tensor {name} is stored as {tensor.dtype}",
             where=str(file),
-            expected=", ".join(_BYTES),
+            expected=", ".join(BYTES),
             do="save the model in one of these",
         )
     if tensor.shape != shape:
@@ -150,5 +163,5 @@ def _check_tensor(
             where=str(file),
             expected=f"{list(shape)}, as config.json has it",
         )
-    if tensor.data_range.size != math.prod(shape) * _BYTES[tensor.dtype]:
+    if tensor.data_range.size != math.prod(shape) * BYTES[tensor.dtype]:
         raise StageError(f"the tensor {name} has {tensor.data_range.size} bytes", where=str(file))

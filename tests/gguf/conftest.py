@@ -1,4 +1,4 @@
-"""A small, real Qwen2 for the GGUF tests: random weights, a trained byte-level BPE tokenizer."""
+"""Small, real models for the GGUF tests: random weights, a trained byte-level BPE tokenizer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from bench.gguf_models import LLAMA3, LLAMA3_ROPE, SPECIAL
+
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 QWEN2_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
@@ -41,21 +44,27 @@ def build_model(
     hidden: int = 256,
     sentences: Sequence[str] = SENTENCES,
     vocabulary: int = 600,
+    family: str = "Qwen2",
+    spare: int = 0,
     change: Callable[[Any], None] | None = None,
 ) -> Path:
-    """Save a Qwen2 of 2 layers with a vocabulary that needs padding.
+    """Save a model of 2 layers with a vocabulary that needs padding.
 
-    `spread` is the deviation of the random weights: wide enough for logits that differ.
-    `change` gets the model before it is saved.
+    `family` is Qwen2, Qwen3 or Llama, the last with Llama 3's tokenizer and rotary embedding.
+    `spread` is the deviation of the random weights: wide enough for logits that differ. `spare`
+    adds rows to the embedding. `change` gets the model before it is saved.
     """
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    import transformers
 
     folder.mkdir(parents=True)
-    tokens = save_tokenizer(folder, sentences, vocabulary)
+    tokens = save_tokenizer(folder, sentences, vocabulary, llama=family == "Llama")
     torch.manual_seed(5)
-    config = Qwen2Config(
-        vocab_size=(tokens // 64 + 1) * 64,
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e6}
+    if family == "Llama":  # so short a context that every kind of wavelength is there
+        rope = LLAMA3_ROPE | {"original_max_position_embeddings": 64}
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=(tokens // 64 + 1) * 64 + spare,
         hidden_size=hidden,
         intermediate_size=3 * hidden,
         num_hidden_layers=2,
@@ -64,33 +73,51 @@ def build_model(
         max_position_embeddings=2048,
         tie_word_embeddings=tied,
         initializer_range=spread,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        rope_parameters=rope,
+        bos_token_id=None,
+        eos_token_id=tokens - 1,  # the last special token ends a turn
+        **({"head_dim": 32} if family == "Qwen3" else {}),
     )
-    model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))
+    model = getattr(transformers, f"{family}ForCausalLM")(config).to(getattr(torch, dtype))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("bias"):
                 weight.normal_(std=spread)
+            elif "norm" in name:
+                weight.uniform_(0.5, 1.5)
         if change:
             change(model)
     model.save_pretrained(folder, max_shard_size=shard_size)
     return folder
 
 
-def save_tokenizer(folder: Path, sentences: Sequence[str], vocabulary: int) -> int:
-    """Train a tokenizer of at most `vocabulary` tokens and three special ones, and save it.
+def save_tokenizer(
+    folder: Path, sentences: Sequence[str], vocabulary: int, *, llama: bool = False
+) -> int:
+    """Train a tokenizer of at most `vocabulary` tokens and the special ones, and save it: like
+    Qwen2's, or like Llama 3's.
 
     Returns the number of tokens.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import (
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
     from tokenizers.trainers import BpeTrainer
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
+    tokenizer = Tokenizer(models.BPE(ignore_merges=llama))
+    if not llama:
+        tokenizer.normalizer = normalizers.NFC()
+    split = LLAMA3_SPLIT if llama else QWEN2_SPLIT
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(split), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -101,12 +128,21 @@ def save_tokenizer(folder: Path, sentences: Sequence[str], vocabulary: int) -> i
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(list(sentences) * 3, trainer)
+    if llama:
+        first, end, *others = SPECIAL["llama-bpe"]
+        tokenizer.add_special_tokens([first, end, *others])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A", special_tokens=[(first, tokenizer.token_to_id(first))]
+        )
+    else:
+        first, end, others = None, "<|endoftext|>", ["<|im_start|>", "<|im_end|>"]
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token="<|endoftext|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-        chat_template=QWEN2_TEMPLATE,
+        bos_token=first,
+        eos_token=end,
+        pad_token=end,
+        additional_special_tokens=others,
+        chat_template=LLAMA3 if llama else QWEN2_TEMPLATE,
     )
     fast.save_pretrained(folder)
     return len(fast)
@@ -120,6 +156,18 @@ def tied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_model(tmp_path_factory.mktemp("untied") / "model", tied=False, dtype="bfloat16")
+
+
+@pytest.fixture(scope="session")
+def qwen3_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("qwen3") / "model"
+    return build_model(folder, family="Qwen3", hidden=64, spread=0.2)
+
+
+@pytest.fixture(scope="session")
+def llama_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llama") / "model"
+    return build_model(folder, family="Llama", hidden=128, tied=False, spread=0.1)
 
 
 @pytest.fixture(scope="session")

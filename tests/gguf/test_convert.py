@@ -165,6 +165,44 @@ def without_a_part(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def index(folder: Path, weight_map: dict[str, str]) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def in_two_parts(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    index(folder, {"model.norm.weight": "a.safetensors", "model.embed": "b.safetensors"})
+    for name in ("a", "b"):
+        (folder / f"{name}.safetensors").write_bytes(whole)
+
+
+def header(
+    *, length: int | None = None, change: Callable[[dict[str, Any]], Any] = lambda header: None
+) -> Callable[[Path], None]:
+    """Make the header of the weights say something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        whole = path.read_bytes()
+        end = 8 + int.from_bytes(whole[:8], "little")
+        content = json.loads(whole[8:end])
+        change(content)
+        text = json.dumps(content).encode()
+        said = len(text) if length is None else length
+        path.write_bytes(said.to_bytes(8, "little") + text + whole[end:])
+
+    return spoil
+
+
+def rename(content: dict[str, Any], old: str, new: str, *, merges: bool) -> None:
+    """Call a token something else; without the merges that it takes part in."""
+    model = content["model"]
+    model["vocab"][new] = model["vocab"].pop(old)
+    if merges:
+        model["merges"] = [merge for merge in model["merges"] if old not in merge]
+
+
 def training_template(folder: Path) -> None:
     path = folder / "chat_template.jinja"
     path.write_text("{% generation %}{{ x }}<|im_end|>{% endgeneration %}")
@@ -188,14 +226,29 @@ def split_of(content: dict[str, Any]) -> dict[str, Any]:
 
 
 EMBEDDINGS = "model.embed_tokens.weight"
+_END = "<|endoftext|>"
+ENDS_A_TEXT = {
+    "type": "TemplateProcessing",
+    "single": [
+        {"Sequence": {"id": "A", "type_id": 0}},
+        {"SpecialToken": {"id": _END, "type_id": 0}},
+    ],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {_END: {"id": _END, "ids": [600], "tokens": [_END]}},
+}
 
 REFUSALS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "no folder": (shutil.rmtree, ("no such model folder",)),
     "an adapter": (as_adapter, ("adapter", "merge")),
     "another architecture": (
-        config(architectures=["LlamaForCausalLM"]),
-        ("LlamaForCausalLM", "Qwen2ForCausalLM", "config.json"),
+        config(architectures=["Gemma3ForCausalLM"]),
+        ("Gemma3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "config.json"),
     ),
+    "another family's weights": (
+        config(architectures=["LlamaForCausalLM"]),
+        ("layers.0.self_attn.k_proj.bias", "LlamaForCausalLM"),
+    ),
+    "code of its own": (config(auto_map={"AutoModel": "m.M"}), ("auto_map",)),
     "broken config": (lambda f: (f / "config.json").write_text("{"), ("config.json",)),
     "a missing key": (config(num_hidden_layers=None), ("num_hidden_layers", "None")),
     "quantized weights": (config(quantization_config={"bits": 4}), ("quantization_config",)),
@@ -206,8 +259,43 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "scaled rope": (config(rope_parameters={"rope_type": "yarn"}), ("'yarn'",)),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), ("no weights", "safetensors")),
+    "an unknown number of the rotary embedding": (
+        config(rope_parameters={"rope_type": "default", "mrope_section": [1]}),
+        ("mrope_section",),
+    ),
+    "an absurd number of layers": (
+        config(num_hidden_layers=1 << 40, layer_types=None),
+        ("num_hidden_layers", str(1 << 40)),
+    ),
+    "a config that is a list": (lambda f: (f / "config.json").write_text("[]"), ("JSON object",)),
+    "a config of nested brackets": (
+        lambda f: (f / "config.json").write_text("[" * 100_000),
+        ("config.json", "cannot be read"),
+    ),
+    "a part outside the folder": (
+        lambda f: index(f, {"model.norm.weight": "../model.safetensors"}),
+        ("does not name the parts",),
+    ),
+    "a tensor in two parts": (in_two_parts, ("is also in", "model.embed_tokens.weight")),
+    "a header longer than the file": (header(length=1 << 62), ("no whole safetensors file",)),
+    "a header of gigabytes": (header(length=1 << 31), ("no whole safetensors file",)),
+    "overlapping tensors": (
+        header(change=lambda h: h["model.norm.weight"].update(data_offsets=[0, 1024])),
+        ("no whole safetensors file",),
+    ),
+    "a tensor beyond the end": (
+        header(change=lambda h: h["model.norm.weight"].update(data_offsets=[1 << 60, 1 << 61])),
+        ("no whole safetensors file",),
+    ),
+    "a shape that is none": (
+        header(change=lambda h: h["model.norm.weight"].update(shape=["256"])),
+        ("no whole safetensors file",),
+    ),
     "a missing part": (without_a_part, ("model-00001-of-00002.safetensors",)),
-    "cut weights": (lambda f: cut(f / "model.safetensors"), ("cut short", "model.safetensors")),
+    "cut weights": (
+        lambda f: cut(f / "model.safetensors"),
+        ("no whole safetensors file", "model.safetensors"),
+    ),
     "no safetensors": (
         lambda f: (f / "model.safetensors").write_bytes(b"no"),
         ("no whole safetensors file",),
@@ -241,14 +329,28 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("NFKC",),
     ),
     "a post-processor that adds tokens": (
-        tokenizer(
-            lambda t: t["post_processor"]["single"].insert(0, {"SpecialToken": {"id": "x"}})
-        ),
+        tokenizer(lambda t: t.update(post_processor=ENDS_A_TEXT)),
         ("post-processor",),
     ),
     "another tokenizer model": (
         tokenizer(lambda t: t["model"].update(type="Unigram")),
         ("Unigram", "BPE"),
+    ),
+    "a byte without a token": (
+        tokenizer(lambda t: rename(t, "Ġ", "ĠĠĠĠĠĠĠĠĠ", merges=True)),
+        ("byte 0x20",),
+    ),
+    "a merge of no tokens": (
+        tokenizer(lambda t: t["model"]["merges"].append(["없", "는"])),
+        ("no whole tokenizer",),
+    ),
+    "an id of two tokens": (
+        tokenizer(lambda t: t["model"]["vocab"].update({list(t["model"]["vocab"])[300]: 301})),
+        ("the id 301 to two tokens",),
+    ),
+    "an id that is a text": (
+        tokenizer(lambda t: t["model"]["vocab"].update({"!": "zero"})),
+        ("no whole tokenizer",),
     ),
     "no end of turn": (
         tokenizer(lambda t: t["added_tokens"].pop()),
@@ -287,7 +389,66 @@ def test_what_cannot_be_converted_is_refused_by_name(
         convert(copied_model, out)
     for word in words:
         assert word in str(refused.value)
+    assert "\n" not in refused.value.what
     assert list(out.parent.iterdir()) == []
+
+
+def test_holes_among_the_tokens_are_told(copied_model: Path, tmp_path: Path) -> None:
+    def leave_out(content: dict[str, Any]) -> None:
+        del content["model"]["vocab"][token]
+        content["model"]["merges"] = [m for m in content["model"]["merges"] if "".join(m) != token]
+
+    model = json.loads((copied_model / "tokenizer.json").read_text("utf-8"))["model"]
+    token = max(model["vocab"], key=model["vocab"].get)  # no other token is made of it
+    edit_tokenizer(copied_model, leave_out)
+    conversion = convert(copied_model, tmp_path / "out.gguf")
+    assert "no token with id 599 below its largest, 602" in conversion.notes[0]
+    assert metadata(tmp_path / "out.gguf", "tokenizer.ggml.tokens")[599] == "[PAD599]"
+
+
+def test_where_a_merged_model_comes_from_is_told(copied_model: Path, tmp_path: Path) -> None:
+    """As the runs that made it wrote it into their manifests, and its makers into generation."""
+    base = tmp_path / "base" / "model"
+    base.mkdir(parents=True)
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Qwen2\n")
+    entry = {
+        "base": "Qwen/Qwen2-1.5B-Instruct",
+        "commit": "ba1cf1846d7df0a0591d6c00649f57e798519da8",
+    }
+    for folder, content in (
+        (base, {"artifacts": {"model": entry}}),
+        (copied_model, {"params": {"model": str(base)}, "artifacts": {"model": {}}}),
+    ):
+        (folder.parent / "manifest.json").write_text(json.dumps(content))
+    edit_json(copied_model / "generation_config.json", top_p=0.5, temperature=0.25, top_k=20)
+    out = tmp_path / "out.gguf"
+    convert(copied_model, out, name="Haruon")
+    assert {
+        key: metadata(out, f"general.{key}")
+        for key in (
+            "name",
+            "license",
+            "base_model.count",
+            "base_model.0.name",
+            "base_model.0.organization",
+            "base_model.0.version",
+            "base_model.0.repo_url",
+            "sampling.top_p",
+            "sampling.temp",
+            "sampling.top_k",
+        )
+    } == {
+        "name": "Haruon",
+        "license": "apache-2.0",
+        "base_model.count": 1,
+        "base_model.0.name": "Qwen2-1.5B-Instruct",
+        "base_model.0.organization": "Qwen",
+        "base_model.0.version": entry["commit"],
+        "base_model.0.repo_url": "https://huggingface.co/Qwen/Qwen2-1.5B-Instruct",
+        "sampling.top_p": 0.5,
+        "sampling.temp": 0.25,
+        "sampling.top_k": 20,
+    }
 
 
 def test_a_full_disk_is_noticed_before_writing(

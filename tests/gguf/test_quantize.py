@@ -11,9 +11,9 @@ from typing import Any, get_args
 import psutil
 import pytest
 
+from haruon_tui.comparison.benchmark import measure
 from haruon_tui.errors import ConfigurationError, StageError, Stopped
 from haruon_tui.gguf import isolated, quantize_stage
-from haruon_tui.comparison.benchmark import measure
 from haruon_tui.gguf.convert import convert
 from haruon_tui.gguf.quantize import FILE_TYPES, quantize
 from haruon_tui.jobs import events
@@ -43,11 +43,19 @@ def test_all_five_load_and_write(tied_gguf: Path, tmp_path: Path) -> None:
         assert file.file == f"model.{file.type}.gguf"
         assert file.bytes == path.stat().st_size < tied_gguf.stat().st_size
         assert file.fallbacks == []
-        row = measure(path, prompt_tokens=8, generate_tokens=8, repeats=1, report_tokens=4, context=256, prompts=[])
+        row = measure(
+            path,
+            prompt_tokens=8,
+            generate_tokens=8,
+            repeats=1,
+            report_tokens=4,
+            context=256,
+            prompts=[],
+        )
         assert "error" not in row
         assert row["loads"]
         looked = isolated.call(
-            "haruon_tui.gguf.verify:look",
+            "haruon_tui.gguf.witness:look",
             {"gguf": str(path), "probe": [1, 2, 3], "logits": str(tmp_path / "logits.npy")},
         )
         assert looked["file_type"] == names.get(file.type, looked["file_type"])
