@@ -43,8 +43,12 @@ def device() -> str:
 
 
 def dtype(precision: Precision) -> torch.dtype:
-    """The type to compute in. "auto" takes bf16 where the hardware multiplies it, else fp32."""
+    """The type to compute in. "auto" takes bf16 where the hardware multiplies it, else fp32; so
+    does fp16 on a CPU, which has no kernels for it that train."""
     import torch
+
+    if precision == "fp16" and device() == "cpu":
+        return torch.float32
 
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bf16() else torch.float32

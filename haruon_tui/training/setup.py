@@ -5,6 +5,7 @@ This module imports torch, transformers, peft and trl; only a stage that trains 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def base_model(folder: Path, wanted: TrainSettings) -> PreTrainedModel:
     is itself trained keeps fp32 weights, which small updates need, and computes in the precision
     by autocast.
     """
+    if wanted.deterministic:
+        use_deterministic_kernels()
     options: dict[str, Any] = {"dtype": compute.dtype(wanted.precision)}
     if wanted.method == "full":
         options["dtype"] = torch.float32
@@ -38,6 +41,14 @@ def base_model(folder: Path, wanted: TrainSettings) -> PreTrainedModel:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def use_deterministic_kernels() -> None:
+    """Let torch take only kernels that give the same bits each time, where it has one. cuBLAS
+    reads its wish when it is first used."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
 
 
 def _four_bits(wanted: TrainSettings) -> BitsAndBytesConfig:
@@ -67,9 +78,17 @@ def adapter(wanted: TrainSettings) -> LoraConfig | None:
         lora_alpha=wanted.alpha,
         lora_dropout=wanted.dropout,
         target_modules=wanted.targets,
+        use_dora=wanted.method == "dora",
+        use_rslora=wanted.method == "rslora",
         bias="none",
         task_type="CAUSAL_LM",
     )
+
+
+def fuses(wanted: TrainSettings) -> bool:
+    """Whether the adapter's linears are computed by training/fused_lora.py. They mind their own
+    precision, so that nothing has to be cast automatically."""
+    return wanted.kernels == "fused" and wanted.method in ("lora", "rslora") and not wanted.dropout
 
 
 def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
@@ -88,7 +107,7 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
         weight_decay=wanted.weight_decay,
         max_grad_norm=wanted.max_grad_norm,
         activation_checkpointing=wanted.gradient_checkpointing,
-        bf16=dtype == torch.bfloat16,
+        bf16=dtype == torch.bfloat16 and not fuses(wanted),
         fp16=dtype == torch.float16,
         use_cpu=where == "cpu",
         dataloader_pin_memory=where == "cuda",

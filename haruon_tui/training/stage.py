@@ -166,7 +166,7 @@ def _trainer(
     model = setup.base_model(params.model, wanted)
     job.raise_if_stopped()
     held_out: Dataset | None = (
-        Dataset.from_list(evaluation.encoded) if evaluation.encoded else None
+        Dataset.from_list(evaluation.encoded).with_format("numpy") if evaluation.encoded else None
     )
     trainer = ReportingTrainer(
         job=job,
@@ -175,9 +175,11 @@ def _trainer(
         log_every=wanted.log_every,
         eval_every=wanted.eval_every,
         keep_checkpoints=wanted.keep_checkpoints,
+        grouped=wanted.batching == "grouped",
+        fused=wanted.kernels == "fused",
         model=model,
         args=setup.arguments(wanted, checkpoints.folder),
-        train_dataset=Dataset.from_list(train.encoded),
+        train_dataset=Dataset.from_list(train.encoded).with_format("numpy"),
         eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=setup.adapter(wanted),

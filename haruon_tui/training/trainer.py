@@ -5,48 +5,25 @@ This module imports torch and trl; only a stage that trains imports it.
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
 import torch
-from torch.nn import functional
-from torch.utils.data import Sampler
+from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
 from haruon_tui.errors import Stopped
 from haruon_tui.jobs.context import JobContext
+from haruon_tui.training.batches import Order, collate
 from haruon_tui.training.checkpoints import Checkpoints, Progress
-from haruon_tui.training.examples import IGNORED
+from haruon_tui.training.fused_lora import fuse
+from haruon_tui.training.loss import can_score, labelled_loss, use_liger
 
 
 class AlreadyFinished(Exception):
     """The checkpoint to resume from is that of the last step."""
-
-
-class LengthGroupedOrder(Sampler[int]):
-    """An order of examples in which those of like length share a batch.
-
-    It depends on the seed and the epoch alone, so that a resumed training goes on in the same
-    order.
-    """
-
-    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
-        self._lengths = lengths
-        self._batch = batch
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Any:
-        chooser = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=chooser))
 
 
 class ReportingTrainer(SFTTrainer):
@@ -62,6 +39,8 @@ class ReportingTrainer(SFTTrainer):
         log_every: int,
         eval_every: int,
         keep_checkpoints: int,
+        grouped: bool,
+        fused: bool,
         **kwargs: Any,
     ) -> None:
         self.job = job
@@ -70,20 +49,29 @@ class ReportingTrainer(SFTTrainer):
         self.log_every = log_every
         self.eval_every = eval_every
         self.keep_checkpoints = keep_checkpoints
+        self.grouped = grouped
         self._step_tokens = 0
         self._window = (progress.tokens, progress.seconds)
         self._clock = time.monotonic()
-        super().__init__(**kwargs)
+        padding = kwargs["processing_class"].pad_token_id or 0
+        super().__init__(data_collator=functools.partial(collate, padding=padding), **kwargs)
+        self.causal = (
+            self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        )
+        self.fused = fused and can_score(self.causal)
+        if self.fused:
+            fuse(self.causal)
+            use_liger(self.causal)
         self.add_callback(_Steps(self))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedOrder:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
         lengths = [len(ids) for ids in dataset["input_ids"]]
-        return LengthGroupedOrder(lengths, batch, self.args.seed)
+        return Order(lengths, batch, self.args.seed, grouped=self.grouped)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
-        self._step_tokens += int(inputs["attention_mask"].sum())
+        self._step_tokens += inputs["tokens"]
         loss: torch.Tensor = super().training_step(model, inputs, *args)
         return loss
 
@@ -94,31 +82,18 @@ class ReportingTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The mean negative log-likelihood of the labelled tokens.
-
-        On a CPU, TRL's fused head scores every position, entropy and accuracy included, and
-        takes a third of a small model's step; there the logits are made from the first labelled
-        position on, and nothing else is computed.
-        """
-        if self.accelerator.device.type != "cpu" or return_outputs:
+        """The mean negative log-likelihood of the labelled tokens."""
+        if not self.fused or return_outputs:
+            inputs = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"][:, 1:]
-        labelled = labels != IGNORED
-        keep = int(labels.size(1) - labelled.any(0).int().argmax())
-        logits = model(
-            input_ids=inputs["input_ids"][:, :-1],
-            attention_mask=inputs["attention_mask"][:, :-1],
-            use_cache=False,
-            logits_to_keep=keep,
-        ).logits
-        total = functional.cross_entropy(
-            logits.flatten(0, 1).float(),
-            labels[:, -keep:].flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
-        count = labelled.sum() if num_items_in_batch is None else num_items_in_batch
+        targets = inputs["targets"]
+        total = labelled_loss(self.causal, inputs["input_ids"], inputs["places"], targets)
+        count = len(targets) if num_items_in_batch is None else num_items_in_batch
         return total / torch.as_tensor(count).clamp(min=1)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """The trainer would walk through the model's parameters for it in every step."""
+        return 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Take in one step's loss, gradient norm and learning rate."""
