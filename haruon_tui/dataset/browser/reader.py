@@ -19,20 +19,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from haruon_tui.dataset.browser.checking import AUTOMATIC, Checking
 from haruon_tui.dataset.browser.document import Document
 from haruon_tui.dataset.browser.following import Following
 from haruon_tui.dataset.browser.pipes import Message, Parent
 from haruon_tui.dataset.browser.search import BadPattern
 from haruon_tui.dataset.browser.searching import Searching
+from haruon_tui.dataset.browser.status import StatusReport
 from haruon_tui.dataset.browser.summaries import VERDICTS
-from haruon_tui.dataset.browser.view import View
+from haruon_tui.dataset.browser.view import View, seek
 from haruon_tui.errors import HaruonError, StageError
 
 _TICK_SECONDS = 0.1
-_COUNTS_SECONDS = 0.25
 _KEEP_SECONDS = 30.0
 _MAX_ROWS = 500
 
@@ -48,10 +46,7 @@ class Reader:
         self._checking: Checking | None = None
         self._search = Searching(self._calls.put)
         self._view = View()
-        self._stale_decisions = 0
-        self._said: Message = {}
-        self._counts: Message = {"checked": 0, "verdicts": {}, "rules": {}}
-        self._counts_due = 0.0
+        self._status = StatusReport()
         self._kept = time.monotonic()
 
     def run(self) -> None:
@@ -166,20 +161,7 @@ class Reader:
         it (0); from the other end when there is none. None where there is no hit."""
         document, _ = self._opened()
         hits = self._view.positions(document.index.lines_at(self._search.starts()))
-        if not len(hits):
-            return {"position": None, "count": 0, "rank": 0, "wrapped": False}
-        if step < 0:
-            at = int(np.searchsorted(hits, position, "left")) - 1
-        else:
-            at = int(np.searchsorted(hits, position, "right" if step else "left"))
-        wrapped = not 0 <= at < len(hits)
-        at %= len(hits)
-        return {
-            "position": int(hits[at]),
-            "count": len(hits),
-            "rank": at + 1,
-            "wrapped": wrapped,
-        }
+        return seek(hits, position, step)
 
     def decide(self, line: int, decision: str, reason: str) -> Message:
         """Accept or reject a record, or take that back ("none")."""
@@ -235,16 +217,7 @@ class Reader:
 
     def _refuse(self, number: int, error: Exception) -> None:
         where = str(self._document.path) if self._document else ""
-        if isinstance(error, HaruonError):
-            parts = error.as_dict()
-        elif isinstance(error, OSError):
-            where = str(error.filename or where)
-            parts = {"what": f"failed: {error.strerror or error}", "where": where}
-        elif isinstance(error, IndexError):
-            parts = {"what": f"there is no {error}", "where": where}
-        else:
-            parts = {"what": f"{type(error).__name__}: {error}", "where": where}
-        self._parent.say({"id": number, "error": parts})
+        self._parent.say({"id": number, "error": _parts(error, where)})
 
     def _opened(self) -> tuple[Document, Checking]:
         if self._document is None or self._checking is None:
@@ -296,7 +269,7 @@ class Reader:
         summaries.resize(len(document.index))
         if first:
             self._search.look(str(document.path))
-            self._stale_decisions = document.review.drop_stale(document.digest)
+            self._status.stale_decisions = document.review.drop_stale(document.digest)
             checking.restore(document)
             checking.release()
             checking.all = checking.all or len(document.index) <= AUTOMATIC
@@ -336,7 +309,9 @@ class Reader:
         due = checking.changed and self._view.due()
         if due and self._view.rebuild(document, checking.summaries):
             self._parent.say(self._view_message())
-        self._say_status()
+        news = self._status.news(document, self._following, checking, self._search, self._view)
+        if news is not None:
+            self._parent.say(news)
 
     def _keep(self, document: Document, checking: Checking) -> None:
         try:
@@ -344,43 +319,16 @@ class Reader:
         except OSError as error:
             self._following.note = f"what was checked is not kept: {error}"
 
-    def _say_status(self) -> None:
-        document, checking = self._opened()
-        search = self._search
-        status: Message = {
-            "event": "status",
-            "lines": len(document.index),
-            "bytes": document.index.size,
-            "indexed": not self._following.scanning,
-            "note": self._following.note,
-            "problem": checking.problem,
-            "check_all": checking.all,
-            "exact": checking.exact,
-            "changed": len(document.overlay.edits),
-            "stale_decisions": self._stale_decisions,
-            "undo": len(document.done),
-            "redo": len(document.undone),
-            "total": self._view.total(document),
-            "version": self._view.version,
-            "search": None,
-        }
-        if search.asked is not None:
-            status["search"] = {
-                "text": search.asked["text"],
-                "count": search.count(),
-                "done": search.done,
-                "part": min(1.0, search.at / max(1, document.index.size)),
-                "problem": search.problem,
-            }
-        now = time.monotonic()
-        if checking.changed and now >= self._counts_due:
-            self._counts_due = now + _COUNTS_SECONDS
-            self._counts = checking.summaries.counts()
-            checking.changed = False
-        status.update(self._counts)
-        if status != self._said:
-            self._said = status
-            self._parent.say(status)
+
+def _parts(error: Exception, where: str) -> dict[str, str]:
+    if isinstance(error, HaruonError):
+        return error.as_dict()
+    if isinstance(error, OSError):
+        said = f"failed: {error.strerror or error}"
+        return {"what": said, "where": str(error.filename or where)}
+    if isinstance(error, IndexError):
+        return {"what": f"there is no {error}", "where": where}
+    return {"what": f"{type(error).__name__}: {error}", "where": where}
 
 
 def main() -> None:

@@ -89,3 +89,17 @@ class View:
         changed = {int(line) for line in document.index.lines_at(starts)}
         lines = summaries.select(self._filter, decided, changed)
         return summaries.order(lines, column, descending, document.index.lengths())
+
+
+def seek(hits: Offsets, position: int, step: int) -> dict[str, Any]:
+    """Of these ascending positions, the next after (step 1) or before (-1) `position`, or the
+    first from it on (0); from the other end when there is none ("wrapped")."""
+    if not len(hits):
+        return {"position": None, "count": 0, "rank": 0, "wrapped": False}
+    if step < 0:
+        at = int(np.searchsorted(hits, position, "left")) - 1
+    else:
+        at = int(np.searchsorted(hits, position, "right" if step else "left"))
+    wrapped = not 0 <= at < len(hits)
+    at %= len(hits)
+    return {"position": int(hits[at]), "count": len(hits), "rank": at + 1, "wrapped": wrapped}
