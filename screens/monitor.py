@@ -50,13 +50,17 @@ class MonitorScreen(Screen[None]):
         super().__init__()
         self._session = session
         self._span = 1
-        self._heights: dict[str, tuple[int, int]] = {}
+        # Held, not queried: a sample or a new size may still come when they are taken down.
+        self._title = Static("", id="title", markup=False)
+        self._machine = Static("", id="machine", markup=False)
+        self._jobs = Static("", id="jobs", markup=False)
+        self._heights: dict[Static, tuple[int, int]] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="title", markup=False)
+        yield self._title
         with VerticalScroll(id="all"):
-            yield Static("", id="machine", markup=False)
-            yield Static("", id="jobs", markup=False)
+            yield self._machine
+            yield self._jobs
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -73,27 +77,27 @@ class MonitorScreen(Screen[None]):
     def load_sampled(self) -> None:
         """There is a newer sample."""
         seconds = SPANS[self._span]
-        self.query_one("#title", Static).update(
-            f"Monitor: the last {duration(seconds)}, a sample every {SECONDS:g} s", layout=False
-        )
+        words = f"Monitor: the last {duration(seconds)}, a sample every {SECONDS:g} s"
+        self._title.update(words, layout=False)
         samples = list(self._session.load.samples)
         if not samples:
-            self.query_one("#machine", Static).update("Looking at the machine …")
+            self._machine.update("Looking at the machine …")
             return
         room = max(20, self.size.width - 4)
         since = samples[-1].time - seconds
         shown = [sample for sample in samples if sample.time >= since]
         cells = max(10, room - _WORDS_CELLS)
-        self._draw("#machine", lines(full_rows(shown, seconds, cells), room))
+        self._draw(self._machine, lines(full_rows(shown, seconds, cells), room))
         jobs = [history for history in self._session.running() if history.resources]
-        self._draw("#jobs", job_table(jobs, time.time(), seconds, room))
+        self._draw(self._jobs, job_table(jobs, time.time(), seconds, room))
 
-    def _draw(self, where: str, content: Content) -> None:
+    def _draw(self, where: Static, content: Content) -> None:
         """A new layout of the screen costs more than the drawing: only for another height."""
-        height = content.plain.count("\n")
+        room = max(1, self.size.width - 4)
+        height = sum(max(1, -(-cell_len(line) // room)) for line in content.plain.split("\n"))
         layout = self._heights.get(where) != (height, self.size.width)
         self._heights[where] = (height, self.size.width)
-        self.query_one(where, Static).update(content, layout=layout)
+        where.update(content, layout=layout)
 
     def action_span(self, step: int) -> None:
         self._span = max(0, min(len(SPANS) - 1, self._span + step))

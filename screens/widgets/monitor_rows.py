@@ -124,7 +124,7 @@ def _gpu(gpu: Gpu, load: Callable[[str, Read, str], Row]) -> list[Row]:
         return share(found.memory_used, found.memory_total) if found else None
 
     power = f"{_number(gpu.power, 'W')} of {_number(gpu.power_limit, 'W')}"
-    clocks = f"{_number(gpu.clock, 'MHz')}, memory {_number(gpu.memory_clock, 'MHz')}"
+    clocks = f"{_number(gpu.clock, 'MHz')}, mem {_number(gpu.memory_clock, 'MHz')}"
     throttle = ", ".join(gpu.throttle) or "nothing" if gpu.throttle is not None else "N/A"
     facts = f"{_number(gpu.temperature, '°C')}  {power}  {clocks}  throttled by: {throttle}"
     return [

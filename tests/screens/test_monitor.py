@@ -95,6 +95,36 @@ async def test_a_sampler_that_raises_is_shown_as_not_available(make_app, until, 
         await until(pilot, lambda: "84 °C" in text_of(app))
 
 
+async def test_a_sample_that_comes_while_the_monitor_closes_harms_nothing(
+    make_app, until, text_of, machine
+):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.load.samples)
+        await pilot.press("m")
+        await until(pilot, lambda: "Our jobs" in text_of(app))
+        monitor = app.screen
+        await pilot.press("escape")
+        await until(pilot, lambda: not monitor.is_running)
+        monitor.load_sampled()
+        monitor.on_resize()
+
+
+async def test_a_line_that_is_wrapped_hides_no_other_at_80_columns(
+    make_app, until, text_of, machine
+):
+    machine[0] = replace(BUSY, gpus=[replace(HOT, throttle=()), UNKNOWN])
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.load.samples)
+        await pilot.press("m")
+        await until(pilot, lambda: "throttled by: N/A" in text_of(app))
+        long = replace(HOT, throttle=("power cap", "too hot (hardware)", "sync boost"))
+        machine[0] = replace(BUSY, gpus=[long, UNKNOWN])
+        await until(pilot, lambda: "sync boost" in text_of(app))
+        assert "throttled by: N/A" in text_of(app), "the line of the next GPU"
+
+
 def test_the_strip_takes_no_more_room_than_it_is_given():
     for room in range(80):
         assert len(load_words(BUSY, room)) <= room
