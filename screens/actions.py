@@ -111,9 +111,10 @@ Scope = Literal[
     "chat",
     "jobs",
     "browser",
+    "generation",
 ]
 """Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
-stage screens; on the one screen of that mode; or in the dataset browser."""
+stage screens; on the one screen of that mode; in the dataset browser; or on the screen of the generation."""
 
 SCOPE_TITLES: dict[str, str] = {
     "everywhere": "Everywhere",
@@ -121,6 +122,7 @@ SCOPE_TITLES: dict[str, str] = {
     "stage": "Stage screens",
     **{mode.name: f"{mode.title} screen" for mode in MODES},
     "browser": "Dataset browser",
+    "generation": "Generation of examples",
 }
 
 
@@ -161,8 +163,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("hardware", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("training", "e", "memory", "Estimate the memory of a training", "Memory"),
+    Action("training", "c", "next_curve", "Next curve: rate, norm, tokens/s, MFU", "Curve"),
+    Action("training", "plus", "zoom(0.5)", "Zoom in, around the cursor", "Zoom", "+"),
+    Action("training", "equals_sign", "zoom(0.5)", "Zoom in", display="="),
+    Action("training", "minus", "zoom(2.0)", "Zoom out", display="-"),
+    Action("training", "left", "cursor(-1)", "Cursor to the left: the values at a step"),
+    Action("training", "right", "cursor(1)", "Cursor to the right"),
+    Action("training", "shift+left", "cursor(-10)", "Cursor ten cells to the left"),
+    Action("training", "shift+right", "cursor(10)", "Cursor ten cells to the right"),
+    Action("training", "escape", "whole", "Take the cursor away, then the zoom", display="esc"),
+    Action("training", "g", "log_scale", "Logarithmic or linear scale", "Scale"),
+    Action("training", "w", "smoothing", "Another smoothing, or none"),
     Action("hardware", "c", "check", "Check the machine again", "Check"),
-    Action("hardware", "a", "attention", "Only what needs attention, or all", "Attention"),
+    Action("hardware", "a", "attention", "Problems only, or all rows", "Problems"),
     Action("hardware", "o", "order", "The worst first, or by topic"),
     Action("hardware", "y", "copy", "Copy the command or key to do; again for the next"),
     Action("hardware", "b", "measure", "Measure devices, memory and disk, as a job", "Measure"),
@@ -170,6 +183,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("hardware", "g", "choose_gpus", "Choose the GPUs that jobs may use", "GPUs"),
     Action("dataset", "b", "browse", "Browse a dataset: search, filter, edit", "Browse"),
     Action("dataset", "enter", "browse_built", "Browse the examples that were built"),
+    Action("dataset", "g", "generate", "Generate examples with a language model", "Generate"),
+    Action("generation", "escape", "leave", "Back to the dataset", "Back", "esc"),
+    Action("generation", "r", "generate", "Ask for the examples that are missing", "Generate"),
+    Action("generation", "b", "browse_accepted", "Browse the accepted examples", "Browse"),
     Action(
         "model", "v", "change_view", "Change between the model and the choice of base", "Choice"
     ),

@@ -6,12 +6,25 @@ import math
 from typing import TYPE_CHECKING
 
 from haruon_tui.screens.engine import ended
-from haruon_tui.screens.history import duration, size
+from haruon_tui.screens.history import duration
+from haruon_tui.screens.widgets.chart import Metric, written
+from haruon_tui.screens.widgets.curve_picture import Mark
 from haruon_tui.screens.widgets.figures import Figure
 
 if TYPE_CHECKING:
     from haruon_tui.screens.history import History
     from haruon_tui.settings import TrainSettings
+
+METRICS = (
+    Metric("loss", "loss", ".4f", "eval_loss", points_title="evaluation"),
+    Metric("learning_rate", "learning rate", ".3g", smoothed=False),
+    Metric("grad_norm", "gradient norm", ".3g"),
+    Metric("tokens_per_second", "tokens/s", ",.0f"),
+    Metric("mfu", "MFU", ".1%"),
+)
+"""What the charts show: of these, those that a training reports."""
+
+CHECKPOINT, BEST, RESTART = "▴", "★", "↻"
 
 _NONE = "–"
 TRAINING_PHASE = "training"
@@ -32,8 +45,8 @@ def training_figures(
         ("rate", _last(history, "learning_rate", ".3g")),
         ("grad norm", _last(history, "grad_norm", ".3g")),
         ("tokens/s", _last(history, "tokens_per_second", ",.0f")),
+        ("MFU", _last(history, "mfu", ".1%")),
         ("saved", _checkpoints(history)),
-        ("uses", _resources(history)),
         ("elapsed", _elapsed(history, now)),
     ]
 
@@ -66,6 +79,27 @@ def best(series: tuple[list[int], list[float]]) -> tuple[int, float] | None:
     return step, value
 
 
+def marks(history: History | None) -> list[Mark]:
+    """Checkpoints, restarts and the best checkpoint, for the axis of a chart."""
+    if history is None:
+        return []
+    found = [Mark(step, CHECKPOINT) for step in history.checkpoints]
+    found += [Mark(step, RESTART, "bad") for step in history.curves.restarts]
+    if lowest := best(history.curves.series("eval_loss")):
+        found.append(Mark(lowest[0], BEST, "points"))
+    return found
+
+
+def legend(history: History | None) -> str:
+    """What those of the marks mean that are there."""
+    if history is None:
+        return ""
+    words = [f"{CHECKPOINT} saved"] if history.checkpoints else []
+    words += [f"{BEST} best"] if best(history.curves.series("eval_loss")) else []
+    words += [f"{RESTART} restart"] if history.curves.restarts else []
+    return " ".join(words)
+
+
 def _progress(history: History | None) -> tuple[float, float] | None:
     progress = history.status.progress if history and history.status else None
     if progress is None or progress.phase != TRAINING_PHASE or not progress.total:
@@ -80,9 +114,18 @@ def _step(history: History | None) -> str:
 
 def _epoch(history: History | None, settings: TrainSettings | None) -> str:
     progress = _progress(history)
-    if progress is None or settings is None:
+    epochs = _epochs(history, settings)
+    if progress is None or epochs is None:
         return _NONE
-    return f"{settings.epochs * progress[0] / progress[1]:.2f} of {settings.epochs:g}"
+    return f"{epochs * progress[0] / progress[1]:.2f} of {epochs:g}"
+
+
+def _epochs(history: History | None, settings: TrainSettings | None) -> float | None:
+    """Those that the run was started with; where it does not say, those set now."""
+    own = history.run.job.params.get("settings") if history else None
+    if isinstance(own, dict) and isinstance(own.get("epochs"), int | float):
+        return float(own["epochs"])
+    return settings.epochs if settings else None
 
 
 def _left(history: History | None, now: float) -> str:
@@ -99,7 +142,7 @@ def _elapsed(history: History | None, now: float) -> str:
 
 def _last(history: History | None, name: str, form: str) -> str:
     value = history.curves.last(name) if history else None
-    return _NONE if value is None else format(value, form)
+    return _NONE if value is None else written(value, form)
 
 
 def _best_evaluation(history: History | None) -> str:
@@ -111,11 +154,3 @@ def _checkpoints(history: History | None) -> str:
     if history is None or not history.checkpoints:
         return _NONE
     return f"{len(history.checkpoints)}, at {history.checkpoints[-1]}"
-
-
-def _resources(history: History | None) -> str:
-    """Resident memory, and load where 100 % is one core."""
-    if history is None or not history.active or not history.resources:
-        return _NONE
-    used = history.resources
-    return f"{size(used.get('rss_bytes', 0))}, {used.get('cpu_percent', 0):.0f} % CPU"

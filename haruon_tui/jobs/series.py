@@ -33,6 +33,8 @@ class Series:
         self.values: array[float] = array("d")
         self.gaps: array[int] = array("q")
         """Indexes of the values that are not finite."""
+        self.cuts = 0
+        """How often values were forgotten."""
         self._lows: list[array[float]] = []
         self._highs: list[array[float]] = []
 
@@ -54,6 +56,7 @@ class Series:
         """Forget all but the first `length` values."""
         if length >= len(self.values):
             return
+        self.cuts += 1
         del self.steps[length:]
         del self.values[length:]
         del self.gaps[bisect_left(self.gaps, length) :]
