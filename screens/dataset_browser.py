@@ -238,7 +238,9 @@ class DatasetBrowser(ReaderScreen):
             return
 
         def written(answer: Answer) -> None:
-            self.notify(f"{answer['path']}: written; {answer['rejected']} rejected ones beside it")
+            count = answer["rejected"]
+            beside = f", {count} rejected ones beside it" if count else ""
+            self.notify(f"written to {answer['path']}{beside}")
 
         def answered(name: str | None) -> None:
             if name:

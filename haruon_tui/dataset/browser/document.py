@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,10 @@ class Document:
 
     def write_out(self, path: Path, *, leave_rejected: bool) -> int:
         """Write the lines with their changes to another file; see write_out.write_out."""
+        return self.writing_out(path, leave_rejected=leave_rejected)()
+
+    def writing_out(self, path: Path, *, leave_rejected: bool) -> Callable[[], int]:
+        """The same for another thread: a call that writes what there is now."""
         if path.resolve() == self.path.resolve():
             raise ConfigurationError(
                 "is the file that is open", where=str(path), do="name another file"
@@ -188,7 +194,12 @@ class Document:
                     changes[start] = Change(
                         start, length, self.changed_text(line), said.reason or "no reason given"
                     )
-        return write_out(self.path, self.index.size, changes, path)
+        source = self.path.open("rb")
+        if os.fstat(source.fileno()).st_ino != self._stamp[0]:
+            source.close()
+            raise StageError("was replaced by another program", where=str(self.path))
+        end = self.index.size if self.index.tail_counts else self.index.tail_start
+        return partial(write_out, source, end, changes, path)
 
     def _body(self, line: int) -> str:
         try:

@@ -192,10 +192,11 @@ class Reader:
     def write_out(self, asked: int, path: str, leave_rejected: bool) -> None:
         """Write the dataset with its changes to another file; answers when it is done."""
         document, _ = self._opened()
+        write = document.writing_out(Path(path), leave_rejected=leave_rejected)
 
         def work() -> None:
             try:
-                rejected = document.write_out(Path(path), leave_rejected=leave_rejected)
+                rejected = write()
             except Exception as error:  # noqa: BLE001 - the screen must hear of anything
                 self._refuse(asked, error)
             else:

@@ -31,12 +31,17 @@ def rejects_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.rejected.jsonl")
 
 
-def write_out(source: Path, size: int, changes: Mapping[int, Change], path: Path) -> int:
-    """Write the first `size` bytes of `source` to `path` with these changes; returns how many
-    lines were rejected. Every line is in one of the two files. Both appear whole.
+def write_out(source: BinaryIO, size: int, changes: Mapping[int, Change], path: Path) -> int:
+    """Write the first `size` bytes of `source` to `path` with these changes and close it; returns
+    how many lines were rejected. Every line is in one of the two files. Both appear whole.
 
     Raises ConfigurationError when `path` cannot be written there, OSError.
     """
+    with source:
+        return _write_both(source, size, changes, path)
+
+
+def _write_both(source: BinaryIO, size: int, changes: Mapping[int, Change], path: Path) -> int:
     rejects = rejects_of(path)
     if not path.parent.is_dir():
         raise ConfigurationError(
@@ -45,12 +50,12 @@ def write_out(source: Path, size: int, changes: Mapping[int, Change], path: Path
     if path.is_dir():
         raise ConfigurationError("is a folder", where=str(path), do="name a file in it")
     rejected = sum(change.reason is not None for change in changes.values())
-    if rejected and rejects.exists():
-        raise ConfigurationError(
-            "is there already", where=str(rejects), do="move it away, or name another output"
-        )
+    for there in (path, *([rejects] if rejected else [])):
+        if there.exists():
+            raise ConfigurationError(
+                "is there already", where=str(there), do="move it away, or name another output"
+            )
     with ExitStack() as stack:
-        stream = stack.enter_context(source.open("rb"))
         temporary = stack.enter_context(artifacts.replacing(path))
         with ExitStack() as written:
             out = written.enter_context(temporary.open("wb"))
@@ -61,14 +66,14 @@ def write_out(source: Path, size: int, changes: Mapping[int, Change], path: Path
             at = 0
             for start in sorted(changes):
                 change = changes[start]
-                copy_range(stream, out, at, start)
-                stream.seek(start)
-                original = stream.read(change.length)
+                copy_range(source, out, at, start)
+                source.seek(start)
+                original = source.read(change.length)
                 at = start + change.length
                 _write(change, original, out, aside)
-            copy_range(stream, out, at, size)
-        if os.fstat(stream.fileno()).st_size < size:
-            raise StageError("was cut short meanwhile; nothing was written", where=str(source))
+            copy_range(source, out, at, size)
+        if os.fstat(source.fileno()).st_size < size:
+            raise StageError("was cut short meanwhile; nothing was written", where=source.name)
     return rejected
 
 

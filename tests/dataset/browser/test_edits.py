@@ -208,6 +208,14 @@ def test_written_out_every_line_is_kept_or_rejected_with_its_reason(document, tm
     assert content(document).count(b"\n") == 4, "the source is as it was"
 
 
+def test_half_a_line_that_is_being_written_is_not_written_out(path, tmp_path):
+    with path.open("ab") as stream:
+        stream.write(b'\n{"half": ')
+    out = tmp_path / "out.jsonl"
+    assert opened(path).write_out(out, leave_rejected=True) == 0
+    assert out.read_bytes() == b"".join(LINES) + b"\n"
+
+
 def test_writing_out_overwrites_neither_the_source_nor_earlier_rejects(document, tmp_path):
     with pytest.raises(ConfigurationError, match="the file that is open"):
         document.write_out(document.path, leave_rejected=True)
@@ -220,6 +228,11 @@ def test_writing_out_overwrites_neither_the_source_nor_earlier_rejects(document,
         document.write_out(out, leave_rejected=True)
     assert not out.exists()
     assert rejects_of(out).read_text() == "earlier"
+    other = tmp_path / "other.jsonl"
+    other.write_text("somebody's")
+    with pytest.raises(ConfigurationError, match="is there already"):
+        document.write_out(other, leave_rejected=False)
+    assert other.read_text() == "somebody's"
 
 
 def test_decisions_survive_a_restart_a_torn_line_and_an_edit(document):
