@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from haruon_tui.settings import Settings
 
 TINY = "tiny"
-CONVERTIBLE = ("qwen2",)
+CONVERTIBLE = ("qwen2", "qwen3", "llama")
 
 
 class Params(stage.Params):
