@@ -105,6 +105,8 @@ class HardwareScreen(StageScreen):
         newest = max(done, key=lambda row: row.run.id, default=None)
         result = newest.status.result if newest else None
         text = measured_text(result, f"in {newest.run.id}" if newest else "")
+        if newest is None and self.session.active("selftest"):
+            text = Text("Measuring: the figures stand here when all are had.")
         self.query_one("#measured", Static).update(text)
 
     def load_sampled(self) -> None:
@@ -200,7 +202,7 @@ class HardwareScreen(StageScreen):
         if not self._rows:
             return
         summary = f"{verdicts(self._rows)}, for {self._profile} at {self._at}"
-        summary += "; only what needs attention" if self._attention else ""
+        summary += "; problems only" if self._attention else ""
         self.query_one("#checked", Static).update(summary)
 
     @on(events.Resize)
@@ -230,7 +232,7 @@ class HardwareScreen(StageScreen):
         """Say all there is to say of the chosen row."""
         row = self._chosen()
         apart = "\n  " if self.size.width >= WIDE else "  "
-        words = explanation(row, apart) if row else Text("Nothing needs attention.")
+        words = explanation(row, apart) if row else Text("No problem was found.")
         self.query_one("#row", Static).update(words)
 
     def _chosen(self) -> Row | None:

@@ -52,7 +52,10 @@ def of_cpu(threads: int) -> Peaks:
     )
     if clock is None or fp32 is None:
         return Peaks()
-    source = f"estimated: {threads} cores x {clock:.1f} GHz x {fp32} fp32 operations ({unit})"
+    source = (
+        f"estimated: {threads} cores x {clock:.1f} GHz, more when boosted, "
+        f"x {fp32} fp32 operations ({unit})"
+    )
     rate = threads * clock / 1000
     return Peaks(bf16 * rate if bf16 else None, fp32 * rate, None, source)
 

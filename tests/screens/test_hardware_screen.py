@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from haruon_tui.errors import ConfigurationError
@@ -7,6 +9,7 @@ from haruon_tui.hardware import checks
 from haruon_tui.hardware.gpus import Gpu
 from haruon_tui.hardware.monitor import Sample
 from haruon_tui.hardware.row import Row
+from haruon_tui.jobs.store import State
 from haruon_tui.screens.hardware import verdicts, worst
 from haruon_tui.screens.widgets.monitor_strip import monitor_rows, sparkline
 
@@ -112,3 +115,72 @@ def test_the_worst_row_comes_first_to_the_eye():
     assert worst([FINE, ODD]) == 1
     assert worst([FINE, FINE]) == 0
     assert verdicts([FINE, BAD, FINE]) == "1 fails, 2 ok"
+
+
+async def test_a_shows_problems_only_and_o_the_worst_first(make_app, until, text_of, looks):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+
+        def titles() -> list[str]:
+            return [
+                row.title
+                for line in text_of(app).splitlines()
+                for row in (FINE, ODD, BAD)
+                if row.title in line and any(mark in line[:12] for mark in "✓!✗")
+            ][:3]
+
+        await pilot.press("o")
+        await until(pilot, lambda: titles()[:2] == ["Memory", "Swap"])
+        await pilot.press("a")
+        await until(pilot, lambda: "problems only" in text_of(app))
+        assert "✓ ok" not in text_of(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "✓ ok" in text_of(app))
+        looks.rows[:] = [FINE]
+        await pilot.press("a", "c")
+        await until(pilot, lambda: "No problem was found." in text_of(app))
+
+
+async def test_y_copies_what_to_do_one_after_the_other(make_app, until, text_of, looks):
+    looks.rows[:] = [
+        replace(BAD, commands=("haruon monitor",), settings=("train.batch_size = 1",))
+    ]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard == "haruon monitor")
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard == "train.batch_size = 1")
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard == "haruon monitor")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_b_measures_as_a_job_and_shows_the_figures_against_the_peak(
+    make_app, engine, until, text_of, looks, size
+):
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "✗ fails" in text_of(app))
+        await pilot.press("b")
+        await until(pilot, lambda: ("submit", "selftest") in engine.asked)
+        await until(pilot, lambda: "Measuring: the figures stand here" in text_of(app))
+        asked = engine.asked.count(("submit", "selftest"))
+        await pilot.press("b")
+        await until(pilot, lambda: app.screen.has_class("-measured"))
+        assert engine.asked.count(("submit", "selftest")) == asked, "one at a time"
+        about = {"device": "GPU 0 (NVIDIA [b]H100[/])", "unit": "TFLOP/s"}
+        measured = [
+            about | {"what": "matrix product bf16", "value": 800.0, "peak": 1000, "note": "paper"},
+            about | {"what": "matrix product fp32", "value": None, "problem": "no memory"},
+        ]
+        engine.add("selftest", State.FINISHED, result={"summary": "done", "measured": measured})
+        engine.due = True
+        await until(pilot, lambda: "80% of 1000" in text_of(app))
+        assert "GPU 0 (NVIDIA [b]H100[/])" in text_of(app)
+        assert "N/A: no memory" in text_of(app)
+        assert "Peak: paper." in text_of(app)
+        await pilot.press("v")
+        await until(pilot, lambda: "✗ fails" in text_of(app))
