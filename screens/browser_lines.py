@@ -40,7 +40,7 @@ def file_line(path: Path, status: Status, *, failed: bool = False) -> Content:
         if count := verdicts.get(name, 0):
             pieces.append((f" {symbol} {count:,}", style))
     if status["changed"]:
-        pieces.append((f"  {status['changed']:,} changed beside the file", "bold"))
+        pieces.append((f"  * {status['changed']:,} changed", "bold"))
     return Content.assemble(*pieces)
 
 

@@ -63,6 +63,10 @@ class Document:
         same = now.st_ino == inode and now.st_size >= self.index.size
         return not same or (now.st_size == self.index.size and now.st_mtime_ns != modified)
 
+    def size(self) -> int:
+        """Bytes of the file by now, also those that the index does not know yet."""
+        return os.fstat(self._descriptor).st_size
+
     def has_grown(self) -> bool:
         """Whether there are bytes that the index does not know."""
         status = os.fstat(self._descriptor)

@@ -135,13 +135,14 @@ class Reader:
         }
 
     def search(self, text: str, regex: bool) -> Message:
-        """Search the whole file; progress and count are in the status."""
+        """Search the whole file, also what is not indexed yet; progress and count are in the
+        status."""
         document, _ = self._opened()
         edits = document.overlay.edits
         changed = [[start, edit.line] for start, edit in sorted(edits.items())]
         path = str(document.path)
         try:
-            self._search.start(path, document.index.size, text, regex, changed)
+            self._search.start(path, document.size(), text, regex, changed)
         except BadPattern as error:
             raise StageError(f"«{text}» {error}", expected="a Python regular expression") from None
         return {}

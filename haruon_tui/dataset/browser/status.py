@@ -53,7 +53,7 @@ class StatusReport:
             "redo": len(document.undone),
             "total": view.total(document),
             "version": view.version,
-            "search": _search(search, document.index.size),
+            "search": _search(search),
             **self._counts,
         }
         if status == self._said:
@@ -62,13 +62,13 @@ class StatusReport:
         return status
 
 
-def _search(search: Searching, size: int) -> dict[str, Any] | None:
+def _search(search: Searching) -> dict[str, Any] | None:
     if search.asked is None:
         return None
     return {
         "text": search.asked["text"],
         "count": search.count(),
         "done": search.done,
-        "part": min(1.0, search.at / max(1, size)),
+        "part": min(1.0, search.at / max(1, search.asked["size"])),
         "problem": search.problem,
     }

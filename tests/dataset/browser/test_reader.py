@@ -74,6 +74,17 @@ def test_search_counts_and_steps_in_the_order_that_is_shown(open_file, dataset):
     assert "regular expression" in reading.ask("search", text="(", regex=True)["error"]["what"]
 
 
+def test_a_search_asked_at_once_reaches_what_is_not_indexed_yet(open_file, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"text": "' + "글" * 1000 + '"}\n', "utf-8")
+    path.write_text(path.read_text("utf-8") * 2000 + '{"text": "끝"}\n', "utf-8")
+    reading = open_file(path)
+    reading.get("search", text="끝", regex=False)
+    reading.until_indexed()
+    reading.until(lambda: reading.status["search"]["done"])
+    assert reading.get("seek", position=0, step=0)["position"] == 2000
+
+
 def test_hits_stay_right_when_records_are_changed(open_file, dataset):
     lines = dataset.read_text("utf-8").splitlines()
     wanted = [number for number, line in enumerate(lines) if "사람" in line]
