@@ -114,7 +114,8 @@ Scope = Literal[
     "generation",
 ]
 """Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
-stage screens; on the one screen of that mode; in the dataset browser; or on the screen of the generation."""
+stage screens; on the one screen of that mode; in the dataset browser; or on the screen of the
+generation."""
 
 SCOPE_TITLES: dict[str, str] = {
     "everywhere": "Everywhere",
@@ -163,6 +164,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("hardware", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("training", "e", "memory", "Estimate the memory of a training", "Memory"),
+    Action("training", "v", "change_view", "Curves, sample answers, or runs compared", "View"),
+    Action("training", "o", "choose_runs", "Choose earlier runs to compare with", "Compare"),
+    Action("training", "pagedown", "page(1)", "Scroll down", display="PgDn"),
+    Action("training", "pageup", "page(-1)", "Scroll up", display="PgUp"),
     Action("training", "c", "next_curve", "Next curve: rate, norm, tokens/s, MFU", "Curve"),
     Action("training", "plus", "zoom(0.5)", "Zoom in, around the cursor", "Zoom", "+"),
     Action("training", "equals_sign", "zoom(0.5)", "Zoom in", display="="),

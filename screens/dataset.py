@@ -62,6 +62,11 @@ class DatasetScreen(StageScreen):
         if self._run is not None:
             self._browse(self._run.artifacts / BUILT[0])
 
+    def action_generate(self) -> None:
+        from haruon_tui.screens.generate import GenerateScreen
+
+        self.app.push_screen(GenerateScreen(self.session))
+
     def _browse(self, path: Path) -> None:
         from haruon_tui.screens.dataset_browser import DatasetBrowser
 

@@ -127,6 +127,14 @@ class Engine:
 
         return self._pool.submit("selftest", Params(), reuse=False, fresh=True)
 
+    def generate(self) -> Submission:
+        """Generate the examples of today's settings. Raises HaruonError."""
+        from haruon_tui.dataset.generation import stage
+
+        params = stage.configure(self._workspace.settings)
+        stage.require_key(params)
+        return self._pool.submit("generate", params)
+
     def set_base(self, base: str) -> None:
         """Write another base model into haruon.toml. Raises HaruonError."""
         from haruon_tui.settings_file import set_base

@@ -182,6 +182,11 @@ class Session:
         if self._may("start"):
             self._request(lambda engine: self._submitted(engine.self_test(), "selftest"))
 
+    def generate(self) -> None:
+        """Ask for the examples of today's [generate]."""
+        if self._may("start"):
+            self._request(lambda engine: self._submitted(engine.generate(), "generate"))
+
     def set_base(self, base: str) -> None:
         """Make another model the workspace's base."""
 

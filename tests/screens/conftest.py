@@ -122,6 +122,10 @@ class FakeEngine(Engine):
         self.asked.append(("submit", "selftest"))
         return Submission(self.add("selftest"), "new")
 
+    def generate(self) -> Submission:
+        self.asked.append(("submit", "generate"))
+        return Submission(self.add("generate"), "new")
+
     def set_base(self, base: str) -> None:
         self.asked.append(("set base", base))
 
