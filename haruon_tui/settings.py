@@ -114,7 +114,17 @@ class TrainSettings(Section):
     gradient_checkpointing: bool = Field(description="less memory for about a third more time")
     log_every: int = Field(ge=1, description="steps between two points of the curve")
     eval_every: int = Field(ge=1, description="steps between two evaluations and checkpoints")
+    sample_every: int = Field(
+        100, ge=0, description="steps between two looks at what the model answers; 0 takes none"
+    )
+    sample_tokens: int = Field(
+        64, ge=1, le=4096, description="longest of these answers, in tokens"
+    )
     keep_checkpoints: int = Field(ge=1, le=100, description="the best one is kept besides")
+    on_out_of_memory: Literal["smaller batches", "fail"] = Field(
+        "smaller batches",
+        description="halves batch_size, doubles accumulation and goes on, or ends with an error",
+    )
     early_stopping: int = Field(
         0, ge=0, le=1000, description="ends after so many evaluations without a better one; 0: never"
     )

@@ -28,6 +28,15 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the model in training answered to a prompt at a step."""
+
+    step: int
+    prompt: str
+    text: str
+
+
 class History:
     """Fed with events in the order of the log; events it has seen are passed over."""
 
@@ -42,6 +51,14 @@ class History:
         """The newest resource sample."""
         self.memory: deque[tuple[float, float | None]] = deque(maxlen=MAX_SAMPLES)
         """Time and resident bytes, oldest first."""
+        self.peak_memory = 0.0
+        """The most resident bytes that a sample says."""
+        self.peak_gpu_memory: float | None = None
+        """The most bytes on the GPUs; None without a GPU."""
+        self.seconds = 0.0
+        """Worked in all attempts, waiting for a device not counted."""
+        self.answers: list[Answer] = []
+        """By step; those after a checkpoint that training went on from are superseded."""
         self.checkpoints: list[int] = []
         """The steps at which one was saved, over all attempts."""
         self.said = ""
@@ -50,6 +67,7 @@ class History:
         """The last lines of a crashed child's own output."""
         self._seq = 0
         self._count = 0
+        self._running: tuple[int, float] | None = None  # attempt, and the time of its last event
         self._pace: tuple[str, float, float] | None = None  # phase, its first done, its time
         self._progress: tuple[float, float, float] | None = None  # done, total, time
 
@@ -83,6 +101,7 @@ class History:
         return max(0.0, (total - done) * elapsed / made - (now - at))
 
     def _take(self, event: Event) -> None:
+        self._pass_time(event)
         match event["kind"]:
             case "log":
                 self._say(event["text"], event.get("level", "info"))
@@ -92,7 +111,13 @@ class History:
                 self._measure(event)
             case "resource":
                 self.resources = event
-                self.memory.append((event["t"], float(event.get("rss_bytes", 0))))
+                used, on_gpus = float(event.get("rss_bytes", 0)), event.get("gpu_bytes")
+                self.memory.append((event["t"], used))
+                self.peak_memory = max(self.peak_memory, used)
+                if on_gpus is not None:
+                    self.peak_gpu_memory = max(self.peak_gpu_memory or 0.0, float(on_gpus))
+            case "sample":
+                self._answer(Answer(event["step"], str(event["prompt"]), str(event["text"])))
             case "checkpoint":
                 if event["step"] not in self.checkpoints:
                     self.checkpoints.append(event["step"])
@@ -106,6 +131,27 @@ class History:
                 self._say(event["kind"])
             case "failed":
                 self._say(f"failed: {event['error'].get('what', '')}", "error")
+
+    def _answer(self, answer: Answer) -> None:
+        while self.answers and self.answers[-1].step > answer.step:
+            self.answers.pop()
+        kept = [
+            one
+            for one in self.answers[-8:]
+            if (one.step, one.prompt) != (answer.step, answer.prompt)
+        ]
+        self.answers[-8:] = [*kept, answer]
+
+    def _pass_time(self, event: Event) -> None:
+        """Add the time since the event before, where both are of one attempt that is running."""
+        at = event.get("t")
+        if at is None:
+            return
+        if self._running is not None and event["attempt"] == self._running[0]:
+            self.seconds += max(0.0, at - self._running[1])
+            self._running = (event["attempt"], at)
+        elif event["kind"] == "running":
+            self._running = (event["attempt"], at)
 
     def _say(self, text: str, level: str = "info") -> None:
         self._count += 1

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from rich.table import Table
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from haruon_tui.screens.actions import Mode, bindings
 from haruon_tui.screens.chart_view import ChartView, moved
+from haruon_tui.screens.choose_runs import ChooseRunsScreen
 from haruon_tui.screens.plain_text import plain
+from haruon_tui.screens.run_comparison import compare, comparison_table
 from haruon_tui.screens.stage_screen import StageScreen
 from haruon_tui.screens.training_figures import (
     METRICS,
@@ -21,6 +24,7 @@ from haruon_tui.screens.training_figures import (
     settings_line,
     training_figures,
 )
+from haruon_tui.screens.widgets.answers_view import answers_text, newest_text
 from haruon_tui.screens.widgets.chart import Chart, Overlay, extent
 from haruon_tui.screens.widgets.figures import Figures
 from haruon_tui.screens.widgets.uses_panel import UsesPanel
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
     from haruon_tui.settings import TrainSettings
 
+_LETTERS = "abcd"
+VIEWS = ("curves", "answers", "runs")
+_CHOOSE = "Press o and choose earlier trainings: their curves and figures stand beside this one's."
 _EMPTY = "The loss curve appears here as soon as a training runs."
 
 
@@ -47,9 +54,17 @@ class TrainingScreen(StageScreen):
         super().__init__(mode, session)
         self._settings: TrainSettings | None = None
         self.chart_view = ChartView()
+        self.compared: list[str] = []
+        """The ids of the runs that are seen beside the newest."""
+        self._view = VIEWS[0]
         self._announced: set[str] = set()
+        self._said: tuple[object, ...] = ()
 
     def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="answers"):
+            yield Static("", id="all-answers", markup=False)
+        with VerticalScroll(id="runs"):
+            yield Static("", id="comparison", markup=False)
         with Container(id="training"):
             with Vertical(id="curves"):
                 yield Chart(METRICS[0], self.chart_view, empty=_EMPTY, id="chart")
@@ -60,6 +75,7 @@ class TrainingScreen(StageScreen):
                 yield Figures(id="figures")
                 yield UsesPanel(id="uses")
                 yield Static("", id="settings", markup=False)
+                yield Static("", id="newest-answer", markup=False)
 
     def show_plan(self, steps: dict[str, Step]) -> None:
         self._settings = getattr(steps["train"].params, "settings", None)
@@ -85,9 +101,19 @@ class TrainingScreen(StageScreen):
     def chart(self) -> Chart:
         return self.query_one("#chart", Chart)
 
-    def overlays(self) -> list[Overlay]:
+    def others(self) -> list[History]:
         """The runs that were chosen to be seen beside this one."""
-        return []
+        job = self.job()
+        rows = {row.run.id: row.run for row in self.session.overview.runs}
+        found = [self.session.history(rows[i]) for i in self.compared if i in rows]
+        return [one for one in found if one is not None and one is not job]
+
+    def overlays(self) -> list[Overlay]:
+        """Their curves."""
+        return [
+            Overlay(letter, one.run.id[-4:], one.curves)
+            for letter, one in zip(_LETTERS, self.others(), strict=False)
+        ]
 
     def _show_job(self) -> None:
         job = self.job()
@@ -100,6 +126,30 @@ class TrainingScreen(StageScreen):
             chart.show(curves, overlays, found)
         self._show_figures()
         self._show_uses()
+        self._show_texts()
+
+    def _show_texts(self) -> None:
+        """Answers and comparison, where they have changed and are seen."""
+        job = self.job()
+        answers = job.answers if job else []
+        newest = answers[-1] if answers else None
+        state = job.status.state if job and job.status else None
+        others = [(one.run.id, one.points, one.status) for one in self.others()]
+        seen = (self._view, job and job.run.id, newest, state, others)
+        if self._view == "runs" or seen != self._said:
+            self._said = seen
+            if self._view == "answers":
+                self.query_one("#all-answers", Static).update(answers_text(answers))
+            elif self._view == "runs":
+                self.query_one("#comparison", Static).update(self._compared(job))
+            else:
+                self.query_one("#newest-answer", Static).update(newest_text(answers))
+
+    def _compared(self, job: History | None) -> Table | str:
+        others = self.others()
+        if job is None or not others:
+            return _CHOOSE
+        return comparison_table(compare([job, *others]), ["", *_LETTERS[: len(others)]])
 
     def _show_figures(self) -> None:
         figures = training_figures(self.job(), self._settings, time.time())
@@ -122,6 +172,34 @@ class TrainingScreen(StageScreen):
             )
 
     # Keys
+
+    def action_change_view(self) -> None:
+        self._view = VIEWS[(VIEWS.index(self._view) + 1) % len(VIEWS)]
+        for view in VIEWS:
+            self.set_class(view == self._view, f"-{view}")
+        self._show_texts()
+
+    def action_page(self, pages: int) -> None:
+        scrolled = self.query_one(f"#{self._view}")
+        scrolled.scroll_relative(y=pages * max(1, scrolled.size.height - 1), animate=False)
+
+    def action_choose_runs(self) -> None:
+        job = self.job()
+        rows = [
+            row
+            for row in self.session.overview.runs
+            if row.stage == self.stage and (job is None or row.run.id != job.run.id)
+        ]
+        if not rows:
+            self.notify("There is no earlier training in this workspace.")
+            return
+
+        def chosen(runs: list[str] | None) -> None:
+            if runs is not None:
+                self.compared = runs
+                self._show_job()
+
+        self.app.push_screen(ChooseRunsScreen(rows, self.compared, len(_LETTERS)), chosen)
 
     def _redraw(self) -> None:
         for chart in self.query(Chart):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,8 @@ class JobContext:
         self.stop = stop or threading.Event()
         self.devices = devices
         self.wait_for_memory = wait_for_memory
+        self.on_metric: list[Callable[[int, dict[str, float]], None]] = []
+        """Told of every metric, besides the log."""
         self._about = about or {}
         self._manifest_lock = threading.Lock()
 
@@ -79,6 +81,8 @@ class JobContext:
     def metric(self, step: int, **values: float) -> None:
         """Values at a step, such as loss or tokens per second. NaN and infinities are kept."""
         self.writer.write("metric", step=step, values=values)
+        for tell in self.on_metric:
+            tell(step, values)
 
     def log(self, text: str, level: Level = "info") -> None:
         """One line for people. It is shown as plain text: markup in it does nothing."""
@@ -88,6 +92,10 @@ class JobContext:
         """A piece of what a model writes, as it comes. The pieces of an attempt join to the
         text."""
         self.writer.write("piece", text=text)
+
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """What the model in training answers to a prompt at a step."""
+        self.writer.write("sample", step=step, prompt=prompt, text=text)
 
     def checkpoint(self, step: int, path: Path) -> None:
         """A checkpoint is complete at `path` and the job can go on from it."""

@@ -97,11 +97,15 @@ def picture(
         return None
     drawn = Picture(window=window, columns=width - LABEL_CELLS - 1)
     canvas = [[(" ", "")] * drawn.columns for _ in range(height - 2)]
+    ends: list[tuple[Curve, tuple[int, int]]] = []
     for curve in curves:
         if curve.marker:
             _markers(canvas, curve, window, upright)
-        else:
-            _line(canvas, curve, window, upright)
+        elif place := _line(canvas, curve, window, upright):
+            ends.append((curve, place))
+    taken: set[int] = set()
+    for curve, place in ends:
+        _letter(canvas, curve, place, taken)
     at = drawn.column_of(cursor) if cursor is not None else None
     if at is not None:
         for row in canvas:
@@ -125,7 +129,10 @@ def _scale(curves: Sequence[Curve], window: Window, log: bool) -> Scale | None:
     return scale(min(lows), max(highs), log=log) if lows else None
 
 
-def _line(canvas: list[list[Cell]], curve: Curve, window: Window, upright: Scale) -> None:
+def _line(
+    canvas: list[list[Cell]], curve: Curve, window: Window, upright: Scale
+) -> tuple[int, int] | None:
+    """Draw a curve; the row and column for its letter, where it has one."""
     braille = Braille(len(canvas[0]), len(canvas))
     series = curve.series
     across = (braille.width - 1) / window.width
@@ -155,12 +162,21 @@ def _line(canvas: list[list[Cell]], curve: Curve, window: Window, upright: Scale
         braille.column(x, 0 if low is None else low, high)
         before, begun = (x, leave), last
     _lay(canvas, braille, curve.style)
-    if curve.letter and before is not None:
-        row = len(canvas) - 1 - min(max(before[1] // 4, 0), len(canvas) - 1)
-        canvas[row][min(max(before[0] // 2 + 1, 0), len(canvas[0]) - 1)] = (
-            curve.letter,
-            curve.style,
-        )
+    if not curve.letter or before is None:
+        return None
+    row = len(canvas) - 1 - min(max(before[1] // 4, 0), len(canvas) - 1)
+    return row, min(max(before[0] // 2 + 1, 0), len(canvas[0]) - 1)
+
+
+def _letter(
+    canvas: list[list[Cell]], curve: Curve, place: tuple[int, int], taken: set[int]
+) -> None:
+    """Write a curve's letter at its end, or in the nearest row that has no letter yet."""
+    free = [row for row in range(len(canvas)) if row not in taken]
+    if free:
+        row = min(free, key=lambda row: abs(row - place[0]))
+        taken.add(row)
+        canvas[row][place[1]] = (curve.letter, curve.style)
 
 
 def _columns(

@@ -65,19 +65,20 @@ def uses_line(history: History, samples: list[Sample], room: int) -> str:
 
 def uses_rows(history: History, samples: list[Sample], cells: int) -> list[Row]:
     """A row for processor, memory and each GPU of the run, with pictures `cells` wide; without a
-    GPU the row of the memory says so."""
+    GPU the row of the processor says so."""
     if not samples:
         return [("job", None, uses_line(history, samples, 80), "")]
     used, now, past = history.resources, samples[-1], samples[-cells:]
     gpus = _gpus(history, now)
-    memory = f"{used_of(now.memory_used, now.memory_total)}, job {size(used.get('rss_bytes', 0))}"
+    load = f"{percent(now.cpu_percent)}, job {used.get('cpu_percent', 0):.0f} %"
     if not gpus:
-        memory += f", {_no_gpu(now)}"
+        load += f", {_no_gpu(now)}"
+    memory = f"{_part(now.memory_used, now.memory_total)}, job {size(used.get('rss_bytes', 0))}"
     rows: list[Row] = [
         (
             "CPU",
             now.cpu_percent,
-            f"{percent(now.cpu_percent)}, job {used.get('cpu_percent', 0):.0f} %",
+            load,
             sparkline((sample.cpu_percent for sample in past), cells),
         ),
         (
@@ -89,11 +90,18 @@ def uses_rows(history: History, samples: list[Sample], cells: int) -> list[Row]:
     ]
     for gpu in gpus:
         held = used.get("gpu_bytes") if len(gpus) == 1 else None
-        words = f"{percent(gpu.utilisation)}  {used_of(gpu.memory_used, gpu.memory_total)}"
+        words = f"{percent(gpu.utilisation)}  {_part(gpu.memory_used, gpu.memory_total)}"
         words += f", job {size(held)}" if held is not None else ""
         filled = [_memory_share(sample, gpu.index) for sample in past]
         rows.append((f"GPU{gpu.index}", gpu.utilisation, words, sparkline(filled, cells)))
     return rows
+
+
+def _part(used: float | None, total: float | None) -> str:
+    """The unit once where it is the same: 23.1 of 24.0 GB."""
+    words = used_of(used, total)
+    unit = words[-3:]
+    return words.replace(f"{unit} of", " of", 1)
 
 
 def _gpus(history: History, now: Sample) -> list[Gpu]:
