@@ -226,7 +226,7 @@ def _some(places: list[Any], chooser: random.Random) -> list[Any]:
 
 
 def _quoted(report: str) -> frozenset[str]:
-    return frozenset(report[start:end] for start, end in quotations.quoted(report))
+    return frozenset(phrase for _, phrase in quotations.phrases(report))
 
 
 def _spans(text: str, phrases: frozenset[str]) -> list[tuple[int, int]]:

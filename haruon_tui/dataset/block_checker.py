@@ -69,6 +69,7 @@ class BlockChecker:
     def check(self, block: Block) -> Checked:
         """Check every line of a block."""
         checked = Checked(len(block.data))
+        texts: list[str] = []
         for line in block.records():
             if isinstance(line, records.BadLine):
                 checked.unreadable += 1
@@ -88,7 +89,9 @@ class BlockChecker:
             if self._near or self._exact:
                 text = self._duplicates.plain(compared(line.record))
                 checked.digests += self._duplicates.digest(text)
-                checked.sketches += self._duplicates.sketch(self._duplicates.gram_hashes(text))
+                texts.append(text)
+        if texts:
+            checked.sketches += self._duplicates.sketches(texts)
         return checked
 
     def _leaks(self, record: records.Record) -> list[Finding]:

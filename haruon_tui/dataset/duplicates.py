@@ -7,14 +7,14 @@ Li, 2014): two sketches agree in a range with a probability near the Jaccard. 16
 become candidates where one band is equal: at Jaccard 0.8 that is missed once in 5,000, and at 0.5
 happens to 64 of 100, which the exact figure then tells apart.
 
-One pass of 128 permutations (datasketch) costs 0.69 ms a record, this 0.03 ms.
+One pass of 128 permutations (datasketch) costs 0.69 ms a record, this 0.01 ms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,12 @@ SLACK = 0.2
 """How far below the threshold a sketch may estimate a pair that is still looked at exactly: three
 standard deviations of 64 agreements."""
 
-_STARTS = np.arange(RANGES, dtype=np.uint32) << np.uint32(26)
+AT_ONCE = 16
+"""Texts that are hashed together: so many fit the cache of a core."""
+
+_NONE = np.uint32(0xFFFFFFFF)
+"""In place of the smallest hash of a range without any."""
+
 _ODD, _MIX, _SHIFT = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77), np.uint32(15)
 _WIDE_ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -54,14 +59,14 @@ def plain(text: str) -> str:
 
 def digest(text: str) -> bytes:
     """Equal for equal texts."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return sha256(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:16]
 
 
 def gram_hashes(text: str) -> Hashes:
     """The hashes of the text's 5-grams, one per place; of a shorter text, one of the whole."""
-    letters: Any = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    if len(letters) < GRAM:
-        letters = np.concatenate([letters, np.zeros(GRAM - len(letters), np.uint32)])
+    letters: Any = np.frombuffer(
+        _long_enough(text).encode("utf-32-le", "surrogatepass"), np.uint32
+    )
     count = len(letters) - GRAM + 1
     hashes = letters[:count] * _ODD
     for place in range(1, GRAM):  # a polynomial modulo 2^32, then its bits mixed
@@ -76,11 +81,39 @@ def gram_hashes(text: str) -> Hashes:
 
 def sketch(hashes: Hashes) -> bytes:
     """The sketch of a text: 64 numbers of 32 bits."""
-    ordered = np.sort(hashes)
-    places: Any = np.searchsorted(ordered, _STARTS)
-    # The next range's smallest stands in for an empty one, and the first's for what is after all.
-    places[places == len(ordered)] = 0
-    return bytes(ordered[places].tobytes())
+    return _smallest(hashes, np.zeros(len(hashes), np.uint32), 1)
+
+
+def sketches(texts: list[str]) -> bytes:
+    """The sketches of many texts, one after another; quicker than one by one."""
+    made = []
+    for at in range(0, len(texts), AT_ONCE):
+        some = [_long_enough(text) for text in texts[at : at + AT_ONCE]]
+        hashes = gram_hashes("".join(some))
+        lengths = np.array([len(text) for text in some])
+        places: Hashes = np.repeat(np.arange(len(some), dtype=np.uint32), lengths)[: len(hashes)]
+        ends = np.cumsum(lengths)[:-1]
+        for before in range(1, GRAM):  # grams that reach into the next text are none
+            hashes[ends - before] = _NONE
+        made.append(_smallest(hashes, places, len(some)))
+    return b"".join(made)
+
+
+def _long_enough(text: str) -> str:
+    return text if len(text) >= GRAM else text.ljust(GRAM, "\0")
+
+
+def _smallest(hashes: Hashes, texts: Hashes, count: int) -> bytes:
+    """The smallest hash in each range for each of `count` texts; `texts` says whose each is."""
+    found: Hashes = np.full(count * RANGES, _NONE)
+    np.minimum.at(found, texts * np.uint32(RANGES) + (hashes >> np.uint32(26)), hashes)
+    if (empty := found == _NONE).any():
+        # The next range's smallest stands in for an empty one, the first's for what is after all.
+        for row, gaps in zip(found.reshape(count, -1), empty.reshape(count, -1), strict=True):
+            filled = np.flatnonzero(~gaps)
+            following = np.searchsorted(filled, np.arange(RANGES)) % len(filled)
+            row[:] = row[filled[following]]
+    return bytes(found.tobytes())
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
@@ -139,20 +172,22 @@ class _Remembered:
 def _candidates(rows: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Pairs (earlier, later) of places that agree in a band."""
     width = RANGES // BANDS
-    found = []
+    count = len(rows)
+    found: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     for band in range(BANDS):
         part = np.ascontiguousarray(rows[:, band * width : (band + 1) * width])
         keys = part.view(np.uint64).reshape(-1, width // 2)
         mixed = keys[:, 0] * _WIDE_ODD ^ keys[:, 1]
         order = np.argsort(mixed, kind="stable")
-        same = mixed[order][1:] == mixed[order][:-1]
+        ordered = mixed[order]
+        same = ordered[1:] == ordered[:-1]
         later = order[1:][same]
         before = order[:-1][same]
-        starts = np.maximum.accumulate(np.where(np.r_[True, ~same], np.arange(len(order)), 0))
+        starts = np.maximum.accumulate(np.where(np.r_[True, ~same], np.arange(count), 0))
         first = order[starts[1:][same]]
-        found += [np.stack([before, later], 1), np.stack([first, later], 1)]
-    pairs: NDArray[np.int64] = np.concatenate(found) if found else np.empty((0, 2), np.int64)
-    return np.unique(pairs, axis=0)
+        found += [before * count + later, first * count + later]
+    pairs = np.unique(np.concatenate(found))
+    return np.stack([pairs // max(count, 1), pairs % max(count, 1)], axis=1)
 
 
 class Cases:
@@ -172,9 +207,9 @@ class Cases:
         """The id of the case that a user turn is most alike to, when that is at least
         `threshold`, and how alike it is."""
         turn = plain(turn)
-        pieces = [turn[at : at + _PIECE] for at in range(0, len(turn), _PIECE)]
+        pieces = [turn[at : at + _PIECE] for at in range(0, len(turn), 2 * _PIECE)]
         # Alike by J means that at least J of the 5-grams are shared: then many longer pieces are.
-        if sum(map(self._pieces.__contains__, pieces)) < threshold * len(pieces) / 3:
+        if sum(map(self._pieces.__contains__, pieces)) < threshold * len(pieces) / 2:
             return None
         hashes = gram_hashes(turn)
         best = max(

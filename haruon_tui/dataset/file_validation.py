@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from haruon_tui.dataset import persona, records, rules
+from haruon_tui.dataset import persona, records, regular_file, rules
 from haruon_tui.dataset.block_checker import BlockChecker, Checked, Task, compared
 from haruon_tui.dataset.blocks import Block, split
 from haruon_tui.dataset.hit import Hit
@@ -263,7 +263,9 @@ def _in_workers(task: Task, path: Path, workers: int) -> Iterator[tuple[Block, C
     with _pool(task, workers) as pool:
         waiting: deque[tuple[Block, Future[Checked]]] = deque()
         for block in split(path):
-            waiting.append((block, pool.submit(_check_block, block)))
+            # A worker reads its block itself: less to do than to send it.
+            future = pool.submit(_check_block, path, block.lines, block.byte, len(block.data))
+            waiting.append((block, future))
             if len(waiting) > workers * AHEAD:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -303,9 +305,11 @@ def _get_ready(task: Task) -> None:
     gc.set_threshold(50_000)
 
 
-def _check_block(block: Block) -> Checked:
+def _check_block(path: Path, lines: int, byte: int, length: int) -> Checked:
     assert _checker is not None
-    return _checker.check(block)
+    with regular_file.opened(path) as stream:
+        stream.seek(byte)
+        return _checker.check(Block(lines, byte, stream.read(length)))
 
 
 def _cores() -> int:

@@ -160,5 +160,7 @@ def _analyse(text: str) -> tuple[Morpheme, ...]:
 def _kiwi() -> Kiwi:
     from kiwipiepy import Kiwi
 
-    # The dictionary of multi-word names doubles the memory and holds nothing we ask for.
-    return Kiwi(num_workers=1, load_multi_dict=False, load_typo_dict=False)
+    # The dictionaries of names cost half the time and a fifth of the memory; no rule needs them.
+    return Kiwi(
+        num_workers=1, load_default_dict=False, load_multi_dict=False, load_typo_dict=False
+    )

@@ -7,13 +7,20 @@ morphemes, not as substrings. Kiwi is asked only where a cheaper look does not s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate, islice
 
 from haruon_tui.dataset import korean
+from haruon_tui.dataset.characters import look
+
+LONGEST = 200
+"""Characters of a quoted phrase."""
 
 QUOTED = re.compile(
-    r"'[^'\n]{1,200}'|\"[^\"\n]{1,200}\"|‘[^’\n]{1,200}’|“[^”\n]{1,200}”|「[^」\n]{1,200}」"
+    "|".join(
+        rf"{left}[^{right}\n]{{1,{LONGEST}}}{right}"
+        for left, right in ("''", '""', "‘’", "“”", "「」")
+    )
 )
 """A phrase in quotation marks, which stand one character before and after it."""
 
@@ -27,10 +34,16 @@ LONGEST_NAME = 24
 """Characters of the name of a type."""
 
 
-def quoted(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """The spans of the phrases in quotation marks, without the marks."""
-    for match in QUOTED.finditer(text, start, len(text) if end is None else end):
-        yield match.start() + 1, match.end() - 1
+def phrases(text: str) -> list[tuple[int, str]]:
+    """The phrases in quotation marks, without the marks, and where each begins."""
+    pieces = text.split("'")
+    inside = pieces[1::2]
+    pair_off = len(pieces) % 2 and all(inside) and "\n" not in "".join(inside)
+    other_marks = '"' in text or not look(text).usual
+    if not pair_off or other_marks or max(map(len, inside), default=0) > LONGEST:
+        return [(match.start() + 1, match[0][1:-1]) for match in QUOTED.finditer(text)]
+    starts = accumulate(len(piece) + 1 for piece in pieces)
+    return list(zip(islice(starts, 0, None, 2), inside, strict=False))
 
 
 def share_said(phrase: str, answers: str) -> float:

@@ -24,6 +24,23 @@ def messages(record: object) -> list[tuple[int, dict[str, Any]]]:
     ]
 
 
+def in_form(record: object) -> tuple[str, str, str] | None:
+    """The texts of system, user and assistant, where the record is just these three messages and
+    none is empty; None for any other. It says at once what most records are."""
+    listed = record.get("messages") if isinstance(record, dict) else None
+    if not isinstance(listed, list) or len(listed) != len(ROLES):
+        return None
+    texts = []
+    for message, role in zip(listed, ROLES, strict=True):
+        if not isinstance(message, dict) or message.get("role") != role:
+            return None
+        text = message.get("content")
+        if not isinstance(text, str) or not text or text.isspace():
+            return None
+        texts.append(text)
+    return texts[0], texts[1], texts[2]
+
+
 def shape(rule: Rule, record: object) -> Iterator[Hit]:
     if not isinstance(record, dict):
         yield Hit("it is not a JSON object")
@@ -120,6 +137,9 @@ def _first_missing(text: str) -> str:
             return f"there is no line \"{number}. {trait.korean}: '…'\""
     return "there is text beside the five lines"
 
+
+OF_THE_SHAPE: tuple[Callable[[Rule, object], Iterator[Hit]], ...] = (shape, roles, empty)
+"""Checks that find nothing in a record in form."""
 
 CHECKS: dict[str, Callable[[Rule, object], Iterator[Hit]]] = {
     "shape": shape,

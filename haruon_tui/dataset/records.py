@@ -148,7 +148,7 @@ def decode(raw: bytes, number: int, start: int) -> Line | BadLine | None:
         text = raw.decode("utf-8").rstrip("\r\n")  # else a cut-off string ends in a line break
     except UnicodeDecodeError as error:
         return BadLine(number, start + error.start, _not_utf8(raw, error.start))
-    if not text.strip():
+    if not text or text.isspace():
         return None
     try:
         value = strict_json.loads(text)

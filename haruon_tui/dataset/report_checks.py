@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from haruon_tui.dataset import persona, persona_scores, quotations
+from haruon_tui.dataset.characters import look
 from haruon_tui.dataset.hit import Hit
-from haruon_tui.dataset.report import PARTS, SUMMARY, TITLE, Part, Report
+from haruon_tui.dataset.report import PARTS, SUMMARY, TITLE, Part, Report, trait_heading
 from haruon_tui.dataset.rules import Rule
 
 _TRAITS = {trait.key: trait for trait in persona.TRAITS}
@@ -30,8 +31,6 @@ def sections(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 
 def order(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
-    if report.complete:
-        return
     furthest = -1
     for part in report.parts:
         place = PARTS.index(part.key)
@@ -43,16 +42,12 @@ def order(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 
 def bodies(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
-    if report.complete:
-        return
     for part in report.parts:
         if (part.key in _TRAITS or part.key == SUMMARY) and not part.has_body:
             yield Hit("", "", part.start, part.end)
 
 
 def levels(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
-    if report.complete:
-        return
     for part in report.traits:
         if part.level is None:
             written = part.written_level
@@ -89,8 +84,7 @@ def _exact_heading(part: Part) -> str | None:
         return _form_of(part.key)
     if part.level is None:
         return None  # the rule on levels has spoken
-    remark = f" ({part.remark})" if part.remark else ""
-    return f"{_TRAITS[part.key].heading}: {part.level}{remark}"
+    return trait_heading(part.key, part.level, part.remark)
 
 
 def section_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
@@ -120,11 +114,11 @@ def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Sentences that stood in the report before."""
-    pieces = text.replace(". ", ".").replace("\n", ".").split(".")
-    # Of the empty pieces between stops and line breaks, one is left.
-    distinct = len(pieces) - max(0, pieces.count("") - 1)
-    if len(set(pieces)) == distinct and "!" not in text and "?" not in text:
-        return
+    if report.exact and "!" not in text and "?" not in text:  # a quick look
+        bodies = ". ".join([part.body.removesuffix(".") for part in report.parts[2:]])
+        pieces = bodies.split(". ")
+        if len(set(pieces)) == len(pieces) and "\n" not in bodies:
+            return
     seen: set[str] = set()
     for part in report.parts:
         at = part.body_start
@@ -138,7 +132,7 @@ def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 
 def letters(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Letters of the rule's pattern, outside headings and quotations, but for `values`."""
-    if rule.regex is None:
+    if rule.regex is None or (report.exact and look(text).usual):
         return
     for start, end in _odd_letters(text):
         match = rule.regex.match(text, start)
@@ -161,6 +155,17 @@ _ODD = re.compile(  # one set of letters, so that the search passes over all oth
 _HEADING_WORDS = frozenset({"Big5", *(trait.english for trait in persona.TRAITS)})
 
 
+OF_THE_FORM: tuple[Callable[[Rule, str, Report], Iterator[Hit]], ...] = (
+    sections,
+    order,
+    bodies,
+    levels,
+    headings,
+    preamble,
+)
+"""Checks that find nothing in an exact report."""
+
+
 def persona_quality(name: str) -> Callable[[Rule, str, Report], Iterator[Hit]]:
     """A check that the score `name` of a complete report reaches the rule's bar."""
 
@@ -177,16 +182,14 @@ def said(rule: Rule, text: str, report: Report, answers: str) -> Iterator[Hit]:
 
     In the summary, a phrase that is no sentence names a type ('지킴이') and is no quotation.
     """
-    for start, end in quotations.quoted(text):
-        phrase = text[start:end]
-        if phrase in answers:
-            continue
+    not_word_for_word = [found for found in quotations.phrases(text) if found[1] not in answers]
+    for start, phrase in not_word_for_word:
         part = next((part for part in reversed(report.parts) if part.end <= start), None)
         if part is None or (part.key == SUMMARY and quotations.is_a_name(phrase)):
             continue
         share = quotations.share_said(phrase, answers)
         if share < (rule.bar or 0):
-            yield Hit(f"{share:.0%} of its words were said", "", start, end)
+            yield Hit(f"{share:.0%} of its words were said", "", start, start + len(phrase))
 
 
 CHECKS: dict[str, Callable[[Rule, str, Report], Iterator[Hit]]] = {

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from haruon_tui.dataset import expressions, personal_data
+from haruon_tui.dataset.characters import look
 from haruon_tui.dataset.hit import Hit
 from haruon_tui.dataset.rules import Rule
 
@@ -22,7 +23,7 @@ def nfc(rule: Rule, text: str) -> Iterator[Hit]:
 
 
 def control(rule: Rule, text: str) -> Iterator[Hit]:
-    if text.replace("\n", " ").isprintable() and "\ufffd" not in text:
+    if look(text).usual:
         return
     for match in _SUSPECT.finditer(text):
         place = match.start()
@@ -47,19 +48,19 @@ def _is_emoji(letter: str) -> bool:
 
 def korean(rule: Rule, text: str) -> Iterator[Hit]:
     """At least `bar` of the letters are Hangul."""
-    # A quick yes: no Korean text does without these endings and particles, no other has them.
-    # Hangul takes three bytes, Latin letters and digits one.
-    wide = len(text.encode("utf-8", "replace")) > 1.9 * len(text)
-    if wide and sum(map(text.count, _PARTICLES)) > len(text) / 60:
-        return
-    letters = sum(letter.isalpha() for letter in text)
-    share = len(_HANGUL.findall(text)) / letters if letters else 1.0
+    seen = look(text)
+    if seen.usual:  # what is not ASCII is Hangul, which takes three bytes
+        hangul = (len(seen.utf8) - len(text)) / 2
+        letters = hangul + seen.latin
+    else:
+        hangul = len(_HANGUL.findall(text))
+        letters = sum(map(str.isalpha, text))
+    share = hangul / letters if letters else 1.0
     if share < (rule.bar or 0):
         yield Hit(f"{share:.0%} of its letters are Hangul")
 
 
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
-_PARTICLES = ("다", "요", "는")
 
 
 def substring(rule: Rule, text: str) -> Iterator[Hit]:

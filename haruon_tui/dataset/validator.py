@@ -5,17 +5,25 @@ Whole files: haruon_tui.dataset.file_validation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ahocorasick_rs import AhoCorasick, Implementation
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-from haruon_tui.dataset import checks, persona_scores, rules, token_lengths
+from haruon_tui.dataset import (
+    checks,
+    persona_scores,
+    record_checks,
+    report_checks,
+    rules,
+    token_lengths,
+)
+from haruon_tui.dataset.characters import look
 from haruon_tui.dataset.hit import Hit
 from haruon_tui.dataset.record_checks import messages
-from haruon_tui.dataset.report import parse
+from haruon_tui.dataset.report import Report, parse
 from haruon_tui.dataset.rules import Group, Rule, RuleSet, Severity
 
 MAX_HITS = 20
@@ -66,6 +74,9 @@ class Validator:
         self._tokens = tokens or token_lengths.Estimate()
         used = [rule for rule in self.rules.rules if rule.group not in leave_out]
         self._record_rules = _checks(used, checks.RECORD_CHECKS, "record")
+        self._other_record_rules = [
+            pair for pair in self._record_rules if pair[1] not in record_checks.OF_THE_SHAPE
+        ]
         self._text_plan = _Plan(_checks(used, checks.TEXT_CHECKS, "text"))
         self._report_plan = _Plan(_checks(used, checks.REPORT_CHECKS, "text", "form", "safety"))
         self._style_rules = _checks(used, checks.REPORT_CHECKS, "style", "persona")
@@ -81,15 +92,13 @@ class Validator:
     def check(self, record: object) -> list[Finding]:
         """What is wrong with a record, by path and position. Takes any JSON value."""
         found: list[Finding] = []
-        for rule, check in self._record_rules:
+        in_form = record_checks.in_form(record)
+        for rule, check in self._other_record_rules if in_form else self._record_rules:
             for hit in islice(check(rule, record), MAX_HITS):
                 text = _text_at(record, hit.path) if hit.start is not None else None
                 found.append(make_finding(rule, hit, "$", text))
         said = ""
-        for place, message in messages(record):
-            text, role = message.get("content"), message.get("role")
-            if not isinstance(text, str) or not text.strip():
-                continue
+        for place, role, text in _texts(record, in_form):
             path = f"$.messages[{place}].content"
             if role == "assistant":
                 found += self._report(text, path)
@@ -119,15 +128,15 @@ class Validator:
     def _text(self, text: str, path: str, role: object) -> list[Finding]:
         if role == "system":  # the same in every record
             if self._system[0] != text:
-                self._system = (text, list(self._text_plan.hits(text, text)))
+                self._system = (text, list(self._text_plan.hits(text)))
             hits = self._system[1]
         else:
-            hits = list(self._text_plan.hits(text, text))
+            hits = list(self._text_plan.hits(text))
         return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
     def _report(self, text: str, path: str) -> list[Finding]:
         """Characters, form and safety."""
-        hits = self._report_plan.hits(text, text, parse(text))
+        hits = self._report_plan.hits(text, parse(text))
         return [make_finding(rule, hit, path, text) for rule, hit in hits]
 
     def _reading(self, text: str, said: str, path: str) -> list[Finding]:
@@ -167,6 +176,19 @@ class Validator:
                 yield make_finding(rule, Hit(detail, proven=self._tokens.exact), path, None)
 
 
+def _texts(
+    record: object, in_form: tuple[str, str, str] | None
+) -> Iterable[tuple[int, object, str]]:
+    """The place, the role and the text of each message that has one."""
+    if in_form:
+        return zip(range(len(in_form)), record_checks.ROLES, in_form, strict=True)
+    return (
+        (place, message.get("role"), text)
+        for place, message in messages(record)
+        if isinstance(text := message.get("content"), str) and text.strip()
+    )
+
+
 def is_valid(findings: list[Finding]) -> bool:
     """Whether a record with these findings can be trained on: warnings are allowed."""
     return not any(finding.severity == "error" for finding in findings)
@@ -181,39 +203,35 @@ def id_of(record: dict[str, Any]) -> str | None:
 
 class _Plan:
     """Rules in the order of work. Those with hints are only tried on a text that has one: a
-    single pass with an Aho-Corasick automaton finds the hints of all rules."""
+    single pass with an Aho-Corasick automaton finds the hints of all rules. Those of the form are
+    passed over in an exact report."""
 
     def __init__(self, rules_and_checks: list[tuple[Rule, Callable[..., Iterator[Hit]]]]) -> None:
-        self._always = [pair for pair in rules_and_checks if not pair[0].all_hints]
+        always = [pair for pair in rules_and_checks if not pair[0].all_hints]
+        self._of_the_form = [pair for pair in always if pair[1] in report_checks.OF_THE_FORM]
+        self._always = [pair for pair in always if pair[1] not in report_checks.OF_THE_FORM]
         self._hinted = [pair for pair in rules_and_checks if pair[0].all_hints]
-        self._rules_of: dict[str, list[int]] = {}
+        rules_of: dict[str, list[int]] = {}
         for place, (rule, _) in enumerate(self._hinted):
             for hint in rule.all_hints:
-                self._rules_of.setdefault(hint, []).append(place)
-        self._hints = list(self._rules_of)
-        self._automaton = AhoCorasick(self._hints, implementation=Implementation.DFA)
+                rules_of.setdefault(hint, []).append(place)
+        self._rules_of = list(rules_of.values())
+        self._automaton = BytesAhoCorasick(
+            [hint.encode() for hint in rules_of], implementation=Implementation.DFA
+        )
 
-    def hits(self, text: str, *given: Any) -> Iterator[tuple[Rule, Hit]]:
-        for rule, check in self._always:
+    def hits(self, text: str, report: Report | None = None) -> Iterator[tuple[Rule, Hit]]:
+        given = (text,) if report is None else (text, report)
+        tried = self._always
+        if report is None or not report.exact:
+            tried = [*self._of_the_form, *tried]
+        found = self._automaton.find_matches_as_indexes(look(text).utf8, overlapping=True)
+        if found:
+            places = {place for match in found for place in self._rules_of[match[0]]}
+            tried = [*tried, *(self._hinted[place] for place in sorted(places))]
+        for rule, check in tried:
             for hit in islice(check(rule, *given), MAX_HITS):
                 yield rule, hit
-        found = self._automaton.find_matches_as_indexes(_encodable(text), overlapping=True)
-        if not found:
-            return
-        hints = {self._hints[match[0]] for match in found}
-        for place in sorted({place for hint in hints for place in self._rules_of[hint]}):
-            rule, check = self._hinted[place]
-            for hit in islice(check(rule, *given), MAX_HITS):
-                yield rule, hit
-
-
-def _encodable(text: str) -> str:
-    """The text without lone surrogates, which the automaton does not take."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
 
 
 def _checks(used: list[Rule], table: dict[str, Any], *groups: Group) -> list[tuple[Rule, Any]]:
