@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from haruon_tui.hardware import checks, storage, terminal
+from haruon_tui.hardware import checks, hub, storage, terminal
 from haruon_tui.hardware.checks import Row, check_machine
 from haruon_tui.hardware.needs import NEEDS
 from haruon_tui.settings import default_settings
@@ -59,6 +59,32 @@ def test_a_check_that_raises_hides_no_other_row(
     rows = check_machine(TINY, tmp_path)
     assert row(rows, "disk").found == "unknown: RuntimeError: odd machine"
     assert row(rows, "write").verdict == "ok"
+
+
+def test_a_token_is_named_by_its_variable_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert (hub.token().found, hub.token().verdict) == ("in HF_TOKEN", "ok")
+    monkeypatch.delenv("HF_TOKEN")
+    (tmp_path / "token").write_text("hf_secret")
+    saved = hub.token()
+    assert "is not used" in saved.found
+    assert "secret" not in str(saved.as_dict())
+
+
+def test_the_endpoint_is_the_configured_one_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("SERVER_KEY", "sk-secret")
+    wanted = {"base_url": "http://me:pw@localhost:8000/v1", "api_key_env": "SERVER_KEY"}
+    row = hub.endpoint(QWEN.generate.model_copy(update=wanted))
+    assert (row.found, row.verdict) == ("localhost:8000, a key in SERVER_KEY", "ok")
+    offline = QWEN.generate.model_copy(update={"provider": "composer"})
+    assert hub.endpoint(offline).verdict == "not applicable"
 
 
 def logind(root: Path, setting: str, drop_in: str = "") -> Path:
