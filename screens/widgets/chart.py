@@ -127,6 +127,16 @@ class Chart(Widget):
         self.post_message(self.Wheeled(2.0))
 
     @property
+    def shown_to(self) -> float:
+        """The last step that is drawn; 0 where nothing is."""
+        return self._picture.window.last if self._picture else 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the moving averages that are drawn reach to the last point."""
+        return all(len(one.series) == len(one.source) for one in self._smoothed.values())
+
+    @property
     def steps_per_cell(self) -> float:
         """How many steps one cell shows."""
         return self._picture.window.width / self._picture.columns if self._picture else 1.0
