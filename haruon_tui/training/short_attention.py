@@ -50,9 +50,10 @@ def short_attention(
     batch, heads, length, size = query.shape
     plain = attention_mask is None and dropout == 0.0 and key.shape[2] == length
     if not plain or length > LONGEST or not torch.is_grad_enabled():
-        return sdpa_attention_forward(
+        answer: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
+        return answer
     groups = batch * key.shape[1]
     share = heads // key.shape[1]
     queries = query.reshape(groups, share * length, size)
@@ -64,5 +65,5 @@ def short_attention(
         keys.transpose(1, 2),
         alpha=size**-0.5 if scaling is None else scaling,
     )
-    answer = torch.bmm(scores.softmax(-1), values)
-    return answer.view(batch, heads, length, size).transpose(1, 2).contiguous(), None
+    read = torch.bmm(scores.softmax(-1), values)
+    return read.view(batch, heads, length, size).transpose(1, 2).contiguous(), None
