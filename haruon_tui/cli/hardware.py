@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from haruon_tui.cli import output
 from haruon_tui.errors import ConfigurationError, Exit
+from haruon_tui.hardware.checks import SECONDS
 from haruon_tui.hardware.examination import examine
 from haruon_tui.settings import default_settings
 from haruon_tui.workspace import Workspace
 
 _MARKS = {"ok": "ok", "warning": "warning", "fails": "FAILS", "not applicable": "-"}
 _BAR_CELLS = 20
+_WHOLE_SECONDS, _LEAST_SECONDS = 2.6, 1.0
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -33,7 +36,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         settings, folder = default_settings("tiny"), Path.cwd()
     else:
         settings, folder = workspace.settings, workspace.folder
-    examination = examine(settings, folder)
+    examination = examine(settings, folder, _seconds_left())
     rows = examination.rows
     if arguments.json:
         output.document(examination.as_dict())
@@ -47,6 +50,14 @@ def doctor(arguments: argparse.Namespace) -> int:
         for row in wanting:
             output.line(f"{_MARKS[row.verdict]:<8} {row.title}: {row.do}")
     return Exit.OK if examination.can_run else Exit.CHECK_FAILED
+
+
+def _seconds_left() -> float:
+    """A busy machine may have taken a second to start this program; all of it is to take three."""
+    import psutil
+
+    since_start = time.time() - psutil.Process().create_time()
+    return max(_LEAST_SECONDS, min(SECONDS, _WHOLE_SECONDS - since_start))
 
 
 def _test(arguments: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ __all__ = ["GROUPS", "SECONDS", "Row", "Verdict", "check_machine", "describe_fai
 SECONDS = 2.1
 """After this, a check that has not answered gives a row that says unknown."""
 
-_CHILD_SECONDS = 1.9
+_CHILD_MARGIN = 0.2
 _LOOK_SECONDS = 0.9
 GROUPS = ("machine", "memory", "disk", "GPU", "libraries", "model", "terminal")
 
@@ -42,12 +42,15 @@ Check = Callable[[], Row]
 
 
 def check_machine(
-    settings: Settings, workspace: Path, reading: Once[Reading] | None = None
+    settings: Settings,
+    workspace: Path,
+    reading: Once[Reading] | None = None,
+    seconds: float = SECONDS,
 ) -> list[Row]:
     """Look at everything that `settings` need; `workspace` is the folder that will be written,
     `reading` what the GPUs say, where others want to know it too.
 
-    Takes SECONDS at most. A check that cannot be made, or does not answer in that time, gives a
+    Takes `seconds` at most. A check that cannot be made, or does not answer in that time, gives a
     row that says unknown, with a warning.
     """
     needs = NEEDS[settings.profile]
@@ -59,7 +62,7 @@ def check_machine(
     writes = Once(lambda: recipe_needs.writes_of(settings, fetched=hub.fetched(settings)))
     cache = hub.cache_folder()
 
-    ends = time.monotonic() + _CHILD_SECONDS
+    ends = time.monotonic() + seconds - _CHILD_MARGIN
 
     def left() -> float:
         return max(0.1, ends - time.monotonic())
@@ -153,7 +156,7 @@ def check_machine(
         ("terminal", "session", "Session", terminal.session),
         ("terminal", "logout", "Jobs outlive a logout", terminal.outlives_logout),
     ]
-    return _in_time(checks)
+    return _in_time(checks, seconds)
 
 
 def describe_failures(rows: Sequence[Row]) -> str:
@@ -165,12 +168,12 @@ def describe_failures(rows: Sequence[Row]) -> str:
     )
 
 
-def _in_time(checks: list[tuple[str, str, str, Check]]) -> list[Row]:
+def _in_time(checks: list[tuple[str, str, str, Check]], seconds: float) -> list[Row]:
     found = ask_all(
-        {key: partial(_row, key, title, check) for _, key, title, check in checks}, SECONDS
+        {key: partial(_row, key, title, check) for _, key, title, check in checks}, seconds
     )
     return [
-        replace(found.get(key) or _silent(key, title), group=group)
+        replace(found.get(key) or _silent(key, title, seconds), group=group)
         for group, key, title, _ in checks
     ]
 
@@ -184,8 +187,8 @@ def _row(key: str, title: str, check: Check) -> Row:
         return _unknown(key, title, f"{type(error).__name__}: {error}")
 
 
-def _silent(key: str, title: str) -> Row:
-    return _unknown(key, title, f"no answer within {SECONDS:g} s")
+def _silent(key: str, title: str, seconds: float) -> Row:
+    return _unknown(key, title, f"no answer within {seconds:.1f} s")
 
 
 def _unknown(key: str, title: str, why: str) -> Row:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from haruon_tui.hardware.checks import check_machine
+from haruon_tui.hardware.checks import SECONDS, check_machine
 from haruon_tui.hardware.deadline import Once
 from haruon_tui.hardware.gpus import Reading, read_gpus
 from haruon_tui.hardware.memory_plan import MemoryPlan, plan_memory
@@ -44,10 +44,10 @@ class Examination:
         }
 
 
-def examine(settings: Settings, workspace: Path) -> Examination:
+def examine(settings: Settings, workspace: Path, seconds: float = SECONDS) -> Examination:
     """Check the machine for `settings` and estimate the memory of their training. Takes
-    checks.SECONDS at most, and reads the GPUs once."""
+    `seconds` at most, and reads the GPUs once."""
     reading = Once(read_gpus)
-    rows = check_machine(settings, workspace, reading)
+    rows = check_machine(settings, workspace, reading, seconds)
     gpus = reading.within(0) or Reading(problem="no answer in time")
     return Examination(settings.profile, rows, plan_memory(settings, gpus))

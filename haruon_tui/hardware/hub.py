@@ -16,7 +16,7 @@ from pathlib import Path
 from haruon_tui.hardware.row import Row
 from haruon_tui.settings import GenerateSettings, Settings
 
-_SECONDS = 1.8
+_SECONDS = 1.6
 _TRUE = ("1", "true", "yes", "on")
 _TINY = 'model.base = "tiny"'
 _FETCH = "haruon model fetch"

@@ -207,10 +207,13 @@ def _disk(folder: Path, params: Params, job: JobContext) -> float:
     most = min(params.disk_bytes, free // 10)
     block = os.urandom(min(_CHUNK, max(1, most)))
     file = folder / "written"
-    written, started = 0, time.perf_counter()
+    written = 0
     try:
         with file.open("wb", buffering=0) as out:
-            while written < most and time.perf_counter() - started < 3 * params.seconds:
+            started = time.perf_counter()
+            while not written or (
+                written < most and time.perf_counter() - started < 3 * params.seconds
+            ):
                 job.raise_if_stopped()
                 written += out.write(block)
             os.fsync(out.fileno())

@@ -199,7 +199,7 @@ def processor_rows(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Row]:
 
 
 def silent_rows(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Row]:
-    return [checks._silent("hub", "Model hub"), checks._unknown("ram", "Memory", "OSError")]
+    return [checks._silent("hub", "Model hub", 2.1), checks._unknown("ram", "Memory", "OSError")]
 
 
 FORCED: dict[str, Force] = {
@@ -286,10 +286,9 @@ def _parses(arguments: list[str]) -> bool:
 
 
 def _pip_parses(arguments: list[str]) -> bool:
-    from pip._internal.commands import create_command
-
-    options, names = create_command(arguments[0]).parser.parse_args(arguments[1:])
-    return bool(names) and options.force_reinstall is not None
+    """pip reads its options in order, so it gets to --help only after all others."""
+    command = [sys.executable, "-m", "pip", *arguments, "--help"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def _refuses_help(program: str) -> bool:
@@ -311,3 +310,4 @@ def test_a_command_or_key_that_does_not_exist_is_found_out() -> None:
         runs("haruon doctor --cure")
     assert not runs("ls 'unfinished")
     assert not runs("make no-such-target")
+    assert not runs(".venv/bin/python -m pip install --no-such-option torch")
