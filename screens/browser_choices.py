@@ -39,7 +39,10 @@ def filter_choices(status: dict[str, Any]) -> list[Choice]:
     """Every filter with how many lines it fits, where that is known."""
     verdicts, rules = status.get("verdicts", {}), status.get("rules", {})
     choices = [
-        (f"verdict {name}", f"verdict   {words}   {verdicts.get(name, 0):,}")
+        (
+            f"verdict {name}",
+            f"verdict   {words}" + (f"   {verdicts[name]:,}" if name in verdicts else ""),
+        )
         for name, words in _VERDICTS.items()
     ]
     choices += [(f"rule {rule}", f"rule      {rule}   {rules[rule]:,}") for rule in rules]
