@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -22,7 +22,7 @@ class Block:
     """Points with the same metrics at ascending steps, of one attempt."""
 
     attempt: int
-    steps: list[int]
+    steps: Sequence[int]
     values: dict[str, array[float]]
 
 

@@ -37,8 +37,6 @@ ENDS = frozenset({"finished", "failed", "stopped"})
 LIFECYCLE = ENDS | {"queued", "running", "stopping"}
 TAIL_BYTES = 1 << 16
 _LOCK_SECONDS = 2.0
-_LINES_AT_ONCE = 500
-_PROGRESS = b'"kind": "progress"'
 
 Event = dict[str, Any]
 
@@ -50,6 +48,7 @@ class EventWriter:
     """
 
     def __init__(self, path: Path, *, attempt: int) -> None:
+        self.path = path
         self.attempt = attempt
         self._closed = False
         self._lock = threading.Lock()
@@ -137,16 +136,19 @@ class EventWriter:
 class EventReader:
     """Reads a log from where the last call left off. A partial last line is end of file."""
 
-    def __init__(self, path: Path, *, attempt: int = 1, last_progress: bool = False) -> None:
-        """Events of attempts before `attempt` are passed over. With `last_progress`, so are of
-        the progress events that one call reads all but the last, which is quicker."""
+    def __init__(self, path: Path, *, attempt: int = 1) -> None:
+        """Events of attempts before `attempt` are passed over."""
         self._path = path
         self._attempt = attempt
-        self._last_progress = last_progress
         self._offset = 0
 
     def read(self, max_bytes: int = 4 << 20) -> list[Event]:
         """The events since the last call, at most about `max_bytes` of them."""
+        found = parse(self.read_lines(max_bytes).splitlines())
+        return [event for event in found if event["attempt"] >= self._attempt]
+
+    def read_lines(self, max_bytes: int = 4 << 20) -> bytes:
+        """The same as the whole lines of the log, of any attempt."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
@@ -154,13 +156,10 @@ class EventReader:
                 if b"\n" not in block and len(block) == max_bytes:
                     block += stream.readline()
         except FileNotFoundError:
-            return []
+            return b""
         whole = block[: block.rfind(b"\n") + 1]
         self._offset += len(whole)
-        lines = whole.splitlines()
-        if self._last_progress:
-            lines = _without_stale_progress(lines)
-        return [event for event in _parse_many(lines) if event["attempt"] >= self._attempt]
+        return whole
 
 
 def tail(path: Path) -> list[Event]:
@@ -187,33 +186,6 @@ def parse(lines: Iterable[bytes]) -> Iterable[Event]:
             continue
         if isinstance(event, dict) and "kind" in event and "seq" in event:
             yield event
-
-
-def _parse_many(lines: list[bytes]) -> Iterable[Event]:
-    """The same as `parse`, several times quicker: many lines are one JSON document. Not all of
-    them are: the parser lets no other thread go on meanwhile."""
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        some = lines[start : start + _LINES_AT_ONCE]
-        try:
-            events = json.loads(b"[" + b",".join(some) + b"]")
-        except ValueError:
-            yield from parse(some)
-            continue
-        yield from (e for e in events if isinstance(e, dict) and "kind" in e and "seq" in e)
-
-
-def _without_stale_progress(lines: list[bytes]) -> list[bytes]:
-    """`lines` with the last progress event alone, where it was."""
-    kept: list[bytes] = []
-    found = False
-    for line in reversed(lines):
-        if _PROGRESS in line:
-            if found:
-                continue
-            found = True
-        kept.append(line)
-    kept.reverse()
-    return kept
 
 
 def number(value: Any) -> float:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from haruon_tui.jobs import launch
-from haruon_tui.jobs.curve import gathered
-from haruon_tui.jobs.events import Event, EventReader
+from haruon_tui.jobs.events import Event
+from haruon_tui.jobs.news import NewsReader
 from haruon_tui.jobs.store import Run, Status, Store
 from haruon_tui.stage import Params
 from haruon_tui.workspace import Workspace
@@ -43,7 +43,7 @@ class Pool:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._followed: set[str] = set()
-        self._readers: dict[str, EventReader] = {}
+        self._readers: dict[str, NewsReader] = {}
         self._threads = ThreadPoolExecutor(_MAX_FOLLOWED, thread_name_prefix="job")
 
     def submit(
@@ -84,12 +84,12 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self, run: Run) -> None:
-        reader = self._readers.setdefault(run.id, EventReader(run.log, last_progress=True))
+        reader = self._readers.setdefault(run.id, NewsReader(run.log))
         before: Status | None = None
         try:
             while not self._closed.is_set():
                 status = run.status()
-                fresh = gathered(reader.read())
+                fresh = reader.read()
                 if fresh or status != before:
                     self._listener(Update(run, fresh, status))
                     before = status

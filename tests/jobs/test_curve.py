@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -9,7 +10,8 @@ import time
 import pytest
 
 from haruon_tui.jobs.curve import Curves, gathered
-from haruon_tui.jobs.events import EventReader, EventWriter
+from haruon_tui.jobs.events import EventReader, EventWriter, parse
+from haruon_tui.jobs.news import NewsReader, news
 from haruon_tui.jobs.series import Series
 
 
@@ -114,20 +116,71 @@ def test_a_metric_that_is_no_metric_costs_only_itself():
         assert repr(curves.series("loss")) == "([1, 3, 4, 5], [1.0, nan, nan, 2.0])"
 
 
+def lines(events: list[dict]) -> bytes:
+    """As the writer of a log writes them."""
+    return b"".join(
+        json.dumps({"v": 1, "seq": n, "t": 1.5, "attempt": 1, **event}).encode() + b"\n"
+        for n, event in enumerate(events, start=1)
+    )
+
+
+def log_events(count: int) -> list[dict]:
+    found = []
+    for step in range(1, count):
+        values = {"loss": 1.0 / step if step % 7 else "nan", "rate": 0.5}
+        found.append({"kind": "metric", "step": step, "values": values})
+        found.append({"kind": "progress", "done": step, "total": count})
+        if step % 50 == 0:
+            found.append({"kind": "metric", "step": step, "values": {"eval_loss": 0.1}})
+            found.append({"kind": "log", "text": 'says "kind": "metric", "step": 1'})
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda events: events,
+        lambda events: events + [{**event, "attempt": 2} for event in events[-30:]],
+        lambda events: events + events[-30:],
+        lambda events: [*events, {"kind": "metric", "step": 9, "values": {"loss": "rubbish"}}],
+        lambda events: [*events, {"kind": "metric", "step": "x", "values": {"loss": 1.0}}],
+        lambda events: [{"kind": "metric", "step": 1, "values": {}}, *events],
+        lambda events: [{"kind": "metric", "step": 1, "values": {"한글 {}, :": 1.0}}, *events],
+        lambda events: [*events, {"kind": "metric", "step": 10**6, "values": {"loss": -2}}],
+    ],
+    ids=["plain", "resumed", "back", "rubbish", "step", "empty", "name", "integer"],
+)
+def test_read_for_the_screens_a_log_is_the_same_curves(change):
+    text = lines(change(log_events(400)))
+    slow, quick = Curves(), Curves()
+    slow.feed(parse(text.splitlines()))
+    found = news(text)
+    quick.feed(found)
+    assert quick.names == slow.names or set(quick.names) == set(slow.names)
+    for name in slow.names:
+        assert repr(quick.series(name)) == repr(slow.series(name))
+    assert quick.restarts == slow.restarts
+    assert len([event for event in found if event["kind"] == "log"]) == 7
+    assert [event["seq"] for event in found] == sorted(event["seq"] for event in found)
+
+
 def test_a_log_is_read_once_and_of_its_progress_only_the_last(tmp_path):
     log = tmp_path / "events.jsonl"
     writer = EventWriter(log, attempt=1)
-    for step in range(1, 1200):
+    for step in range(1, 3000):
         writer.write("metric", step=step, values={"loss": 1.0})
-        writer.write("progress", done=step, total=1200, phase="training", unit="steps")
+        writer.write("progress", done=step, total=3000, phase="training", unit="steps")
     with log.open("ab") as stream:
         stream.write(b"rubbish\n")
-    reader = EventReader(log, last_progress=True)
+    reader = NewsReader(log)
     found = reader.read()
-    assert [e["step"] for e in found if e["kind"] == "metric"] == list(range(1, 1200))
-    assert [e["done"] for e in found if e["kind"] == "progress"] == [1199]
+    curves = Curves()
+    curves.feed(found)
+    assert curves.series("loss")[0] == list(range(1, 3000))
+    assert len(found) < 20
+    assert [event["done"] for event in found if event["kind"] == "progress"] == [2999]
     assert reader.read() == []
-    assert len(EventReader(log).read()) == 2 * 1199
+    assert len(EventReader(log).read()) == 2 * 2999
 
 
 def test_two_hundred_thousand_points_are_searched_in_no_time():
