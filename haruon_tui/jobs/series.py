@@ -70,11 +70,16 @@ class Series:
 
     def gap_between(self, start: int, end: int) -> bool:
         """Whether a value of the indexes from `start` to before `end` is not finite."""
+        if not self.gaps:
+            return False
         found = bisect_left(self.gaps, start)
         return found < len(self.gaps) and self.gaps[found] < end
 
     def stretch(self, start: int, end: int) -> Stretch | None:
         """The values of the indexes from `start` to before `end`; None when none is finite."""
+        if end - start == 1:
+            value = self.values[start]
+            return Stretch(value, value, value, value) if math.isfinite(value) else None
         first = self._finite(start, end, 1)
         if first is None:
             return None
@@ -86,9 +91,10 @@ class Series:
 
     def _finite(self, start: int, end: int, step: int) -> float | None:
         values = self.values
-        return next(
-            (values[at] for at in range(start, end, step) if math.isfinite(values[at])), None
-        )
+        for at in range(start, end, step):
+            if math.isfinite(values[at]):
+                return values[at]
+        return None
 
     def _build(self) -> None:
         """Fill in the groups that have become whole."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LABEL_CELLS = 6
@@ -25,6 +26,24 @@ class Scale:
             return None
         low, high = math.log(self.low), math.log(self.high)
         return (math.log(value) - low) / (high - low)
+
+    def dots(self, height: int) -> Callable[[float], int | None]:
+        """Where a value stands in a column of so many dots, below or above it as well."""
+        most = height - 1
+        if self.log:
+            low = math.log(self.low)
+            across = most / (math.log(self.high) - low)
+
+            def place(value: float) -> int | None:
+                return round((math.log(value) - low) * across) if value > 0 else None
+        else:
+            low = self.low
+            across = most / (self.high - low)
+
+            def place(value: float) -> int | None:
+                return round(min(max((value - low) * across, -9.0 * height), 9.0 * height))
+
+        return place
 
     def ticks(self, most: int) -> list[float]:
         """Round values within the scale, at most `most` of them where that leaves two."""

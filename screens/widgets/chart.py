@@ -91,6 +91,7 @@ class Chart(Widget):
         self._smoothed: dict[int, Smoothed] = {}
         self._picture: Picture | None = None
         self._lines: list[Strip] = []
+        self._base = Style()
         self._drawn = 0.0
         self._timer: Timer | None = None
         self.frames = 0
@@ -179,8 +180,8 @@ class Chart(Widget):
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._lines):
-            return self._lines[y].adjust_cell_length(self.size.width, self.rich_style)
-        return Strip.blank(self.size.width, self.rich_style)
+            return self._lines[y].adjust_cell_length(self.size.width, self._base)
+        return Strip.blank(self.size.width, self._base)
 
     # What is drawn
 
@@ -242,7 +243,7 @@ class Chart(Widget):
         """By the names that the picture uses. The smoothed line is bold, the raw one dim: they
         are told apart without colour."""
         colours = self.app.theme_variables
-        base = self.rich_style
+        base = self._base = self.rich_style
 
         def style(name: str, *, bold: bool | None = None, dim: bool | None = None) -> Style:
             return base + Style(color=colours.get(name), bold=bold, dim=dim)

@@ -6,7 +6,6 @@ dots only the first, last, lowest and highest value count, so no spike is lost.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -137,30 +136,30 @@ def _line(
     series = curve.series
     across = (braille.width - 1) / window.width
     start, end = series.at(window.first), series.at(window.last + 1e-9)
+    dot = upright.dots(braille.height)
     before: tuple[int, int] | None = None
     begun = start
     if start and start < len(series) and not series.gap_between(start - 1, start + 1):
         # the line comes in from the left of the window
         x = round((series.steps[start - 1] - window.first) * across)
-        y = _dot(series.values[start - 1], upright, braille.height)
+        y = dot(series.values[start - 1])
         if y is not None and x > -10 * braille.width:
             before = (x, y)
     for x, first, last in _columns(series, start, end, window, across, braille.width):
         found = series.stretch(first, last)
-        if found is None:
+        high = dot(found.high) if found else None
+        if found is None or high is None:
+            before = None if found else before
             continue
-        dots = [
-            _dot(value, upright, braille.height)
-            for value in (found.first, found.low, found.high, found.last)
-        ]
-        entry, low, high, leave = dots
-        if high is None or leave is None:
-            before = None
-            continue
+        entry, low, leave = (
+            (high, high, high)
+            if last - first == 1
+            else (dot(found.first), dot(found.low), dot(found.last))
+        )
         if before is not None and entry is not None and not series.gap_between(begun, first):
-            braille.line(*before, x, entry)
+            braille.join(*before, x, entry)
         braille.column(x, 0 if low is None else low, high)
-        before, begun = (x, leave), last
+        before, begun = ((x, leave) if leave is not None else None), last
     _lay(canvas, braille, curve.style)
     if not curve.letter or before is None:
         return None
@@ -199,13 +198,6 @@ def _columns(
         for x, (first, last) in enumerate(zip(starts, ends, strict=True))
         if first < min(last, end)
     ]
-
-
-def _dot(value: float, upright: Scale, height: int) -> int | None:
-    share = upright.share(value)
-    if share is None or not math.isfinite(share):
-        return None
-    return round(min(max(share, -9.0), 9.0) * (height - 1))
 
 
 def _lay(canvas: list[list[Cell]], braille: Braille, style: str) -> None:
