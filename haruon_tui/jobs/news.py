@@ -16,6 +16,7 @@ from pathlib import Path
 from haruon_tui.jobs.curve import Block, gathered
 from haruon_tui.jobs.events import Event, EventReader, parse
 
+_READ_BYTES = 16 << 20
 _PIECE_BYTES = 1 << 18  # a pattern lets no other thread go on while it searches a piece
 _METRIC = b'"kind": "metric"'
 _PROGRESS = b'"kind": "progress"'
@@ -32,7 +33,7 @@ class NewsReader:
     def read(self) -> list[Event]:
         """The events since the last call, some megabytes of them at most: metrics gathered (see
         `curve.gathered`), and of the progress events the last one alone."""
-        whole = self._reader.read_lines()
+        whole = self._reader.read_lines(_READ_BYTES)
         found: list[Event] = []
         progress: Event | None = None
         start = 0
@@ -53,31 +54,37 @@ class NewsReader:
 def news(piece: bytes) -> list[Event]:
     """The events of whole lines, as NewsReader.read gives them."""
     lines = piece.splitlines()
-    metrics = [line for line in lines if _METRIC in line]
-    others = [line for line in lines if _METRIC not in line and _PROGRESS not in line]
-    last = next((line for line in reversed(lines) if _PROGRESS in line), None)
+    others = [line for line in lines if _METRIC not in line]
+    last = next((line for line in reversed(others) if _PROGRESS in line), None)
+    metrics = len(lines) - len(others)
+    others = [line for line in others if _PROGRESS not in line]
     if last is not None:
         others.append(last)
-    if block := _alike(piece, metrics):
+    if block := _alike(piece, lines, metrics):
         event, rest = block
         unlike = list(parse(rest))
         if all(one.get("attempt") == event["attempt"] for one in unlike):
             found = [event, *gathered(unlike), *parse(others)]
             return sorted(found, key=lambda one: int(one["seq"]))
-    return sorted(gathered(list(parse([*metrics, *others]))), key=lambda one: int(one["seq"]))
+    points = [line for line in lines if _METRIC in line]
+    return sorted(gathered(list(parse([*points, *others]))), key=lambda one: int(one["seq"]))
 
 
-def _alike(piece: bytes, metrics: list[bytes]) -> tuple[Event, list[bytes]] | None:
+def _alike(piece: bytes, lines: list[bytes], metrics: int) -> tuple[Event, list[bytes]] | None:
     """The metric lines with the same names as the first one as a gathered event, and the other
-    metric lines; None where there is any doubt."""
-    first = _FIRST.search(metrics[0]) if len(metrics) > 1 else None
+    metric lines; None where there is any doubt. `metrics` is how many there are."""
+    if metrics < 2:
+        return None
+    first = _FIRST.search(next(line for line in lines if _METRIC in line))
     names = _NAME.findall(first[1]) if first else []
     if not names or first is None or first[1].count(b":") != len(names):
         return None
     pattern, start = _pattern(tuple(names))
     rows = pattern.findall(piece)
-    rest = [line for line in metrics if start not in line]
-    if len(rows) + len(rest) != len(metrics) or not rows:
+    rest: list[bytes] = []
+    if len(rows) < metrics:
+        rest = [line for line in lines if _METRIC in line and start not in line]
+    if len(rows) + len(rest) != metrics or not rows:
         return None
     seqs, attempts, steps, *columns = zip(*rows, strict=True)
     numbers = array("q", map(int, steps))
@@ -100,10 +107,10 @@ def _pattern(names: tuple[bytes, ...]) -> tuple[re.Pattern[bytes], bytes]:
     """What a whole line with these metrics looks like, and the words that none other has."""
     values = b", ".join(rb'"%b": ([^,{}]+)' % re.escape(name) for name in names)
     line = (
-        rb'^\{"v": 1, "seq": (\d+), "t": [0-9.]+, "attempt": (\d+), "kind": "metric", '
-        rb'"step": (\d+), "values": \{' + values + rb"\}\}$"
+        rb'\{"v": 1, "seq": (\d+), "t": [0-9.]+, "attempt": (\d+), "kind": "metric", '
+        rb'"step": (\d+), "values": \{' + values + rb"\}\}\n"
     )
-    return re.compile(line, re.MULTILINE), b'"values": {"%b": ' % names[0]
+    return re.compile(line), b'"values": {"%b": ' % names[0]
 
 
 def _floats(column: tuple[bytes, ...]) -> array[float]:
