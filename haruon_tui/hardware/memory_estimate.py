@@ -16,9 +16,12 @@ the backward pass, in bytes. `c` is the size of a number in the precision, 4 tha
   2·4h for the two norms; c·(q + q + 2k) for queries, attention's answer, keys and values
   (SDPA keeps no scores, but 4 bytes per head of log-sum-exp); 3·c·f for gate, its SiLU and up; the
   inputs of adapted linears, c·in each below fp32, where autocast makes each its own copy,
-  else one for those that share it; c·r per adapter; with dropout 4·in more per adapter.
+  else, with fused kernels and with QLoRA, whose adapter TRL keeps in bf16, one for those that
+  share it; c·r per adapter; with dropout 4·in
+  more per adapter; the scores of training/short_attention.py where it computes, c·heads·length.
   Activation checkpointing keeps only c·h per layer, and one whole layer while that is recomputed.
-* logits: per position c + 4 for the logits and their fp32 log-softmax, 4 + 4 for their gradients.
+* logits: per position c + 4 for the logits and their fp32 log-softmax, 4 + 4 for their gradients;
+  with fused kernels 4 less, and on a GPU with Liger's only as many rows as it makes at once.
 * buffers: what the runtime itself takes, and what the allocator cannot use. glibc's malloc, in
   which long-lived tensors stand between short-lived ones, took 1.3 times the activations of a
   LoRA step, and 1.7 times the logits (`python -m bench memory_estimate`); the caching allocator
@@ -27,6 +30,7 @@ the backward pass, in bytes. `c` is the size of a number in the precision, 4 tha
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -43,6 +47,9 @@ _RUNTIME = {"cpu": 47 * MIB, "cuda": 700 * MIB, "mps": 300 * MIB}
 workspaces."""
 _LAYERS_SLACK = {"cpu": 0.32, "cuda": 0.05, "mps": 0.05}
 _LOGITS_SLACK = {"cpu": 0.7, "cuda": 0.05, "mps": 0.05}
+_SHORT_ATTENTION = 384
+_LIGER_BUDGET = 16
+"""Both as training/short_attention.py and training/loss.py have them."""
 _LENGTHS = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
 
 
@@ -86,15 +93,18 @@ def estimate(
     """The peak of a training step, without what is resident after the imports. `length` is the
     longest example in tokens, `train.max_length` unless told otherwise."""
     size = number_bytes(train)
-    tokens = train.batch_size * (train.max_length if length is None else length)
     trained = trained_parameters(architecture, train)
     full = train.method == "full"
+    longest = train.max_length if length is None else length
+    tokens = train.batch_size * longest
     kept = _kept_per_token(architecture, train, size)
+    if device == "cpu" and train.kernels == "fused" and not full and size < 4:
+        kept += size * architecture.heads * longest if longest <= _SHORT_ATTENTION else 0
     if train.gradient_checkpointing:
         layers = tokens * (architecture.layers * size * architecture.hidden + kept)
     else:
         layers = tokens * architecture.layers * kept
-    logits = tokens * architecture.vocabulary * (size + 12)
+    logits = tokens * _logits_per_token(architecture, train, size, device)
     slack = 0.0 if full or train.gradient_checkpointing else _LAYERS_SLACK[device]
     return Estimate(
         weights=round(_weights(architecture, train, size)),
@@ -144,6 +154,21 @@ def trained_parameters(architecture: Architecture, train: TrainSettings) -> int:
     )
 
 
+def fuses_lora(train: TrainSettings) -> bool:
+    """Whether the adapter's linears are computed by training/fused_lora.py."""
+    return train.kernels == "fused" and train.method in ("lora", "rslora") and not train.dropout
+
+
+def _logits_per_token(
+    architecture: Architecture, train: TrainSettings, size: int, device: DeviceKind
+) -> float:
+    if train.kernels == "standard":
+        return architecture.vocabulary * (size + 12)
+    if device == "cuda" and importlib.util.find_spec("liger_kernel"):
+        return _LIGER_BUDGET * architecture.hidden * size
+    return architecture.vocabulary * (size + 8)
+
+
 def _adapted(architecture: Architecture, train: TrainSettings) -> dict[str, tuple[int, int]]:
     linears = architecture.linears
     if train.targets == "all-linear":
@@ -171,7 +196,7 @@ def _kept_per_token(architecture: Architecture, train: TrainSettings, size: int)
         return kept + fp32_stream + size * (3 * a.hidden + a.feed_forward)
     adapted = _adapted(a, train)
     inputs = {name: inside for name, (inside, _) in adapted.items()}
-    if size < 4:
+    if size < 4 and not fuses_lora(train) and train.method != "qlora":
         kept += size * sum(inputs.values())
     else:  # q, k and v share an input, and so do gate and up
         shared = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "up_proj": "gate_proj"}

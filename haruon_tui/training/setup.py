@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from trl import SFTConfig
 
 from haruon_tui.errors import ConfigurationError
+from haruon_tui.hardware.memory_estimate import fuses_lora
 from haruon_tui.model import compute
 from haruon_tui.settings import TrainSettings
 
@@ -85,14 +86,9 @@ def adapter(wanted: TrainSettings) -> LoraConfig | None:
     )
 
 
-def fuses(wanted: TrainSettings) -> bool:
-    """Whether the adapter's linears are computed by training/fused_lora.py. They mind their own
-    precision, so that nothing has to be cast automatically."""
-    return wanted.kernels == "fused" and wanted.method in ("lora", "rslora") and not wanted.dropout
-
-
 def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
-    """The trainer's arguments. Saving and evaluating are decided by ReportingTrainer."""
+    """The trainer's arguments. Saving and evaluating are decided by ReportingTrainer. Fused
+    linears mind their own precision, so that nothing has to be cast automatically."""
     dtype = compute.dtype(wanted.precision)
     where = compute.device()
     return SFTConfig(
@@ -107,7 +103,7 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
         weight_decay=wanted.weight_decay,
         max_grad_norm=wanted.max_grad_norm,
         activation_checkpointing=wanted.gradient_checkpointing,
-        bf16=dtype == torch.bfloat16 and not fuses(wanted),
+        bf16=dtype == torch.bfloat16 and not fuses_lora(wanted),
         fp16=dtype == torch.float16,
         use_cpu=where == "cpu",
         dataloader_pin_memory=where == "cuda",
