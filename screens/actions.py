@@ -164,6 +164,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("hardware", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("training", "e", "memory", "Estimate the memory of a training", "Memory"),
+    Action("training", "p", "recipe", "Change the recipe: every field, its effect", "Recipe"),
+    Action("training", "b", "labels", "What is learned of the first record", "Labels"),
     Action("training", "v", "change_view", "Curves, sample answers, or runs compared", "View"),
     Action("training", "o", "choose_runs", "Choose earlier runs to compare with", "Compare"),
     Action("training", "pagedown", "page(1)", "Scroll down", display="PgDn"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from textual import on
@@ -200,6 +200,20 @@ class TrainingScreen(StageScreen):
                 self._show_job()
 
         self.app.push_screen(ChooseRunsScreen(rows, self.compared, len(_LETTERS)), chosen)
+
+    def action_recipe(self) -> None:
+        from haruon_tui.screens.recipe import RecipeScreen
+
+        if self.session.steps:
+            self.app.push_screen(RecipeScreen(self.session))
+
+    def action_labels(self) -> None:
+        from haruon_tui.screens.labels import LabelsScreen
+
+        step = self.session.steps.get("train")
+        params: Any = step.params if step else None
+        if hasattr(params, "train_file"):
+            self.app.push_screen(LabelsScreen(params.model, params.train_file, params.settings))
 
     def _redraw(self) -> None:
         for chart in self.query(Chart):
