@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,8 +71,8 @@ def test_qwen2_cannot_and_the_rows_say_why_and_what_would_fit(
     rows = {row["key"]: row for row in found["rows"]}
     assert (rows["gpu"]["verdict"], rows["vram"]["verdict"]) == ("fails", "fails")
     assert "GiB for lora" in rows["vram"]["needed"]
-    assert "a GPU of 8 GiB does with" in rows["vram"]["do"]
-    assert 'train.method = "qlora"' in rows["vram"]["settings"]
+    assert re.search(r"a GPU of \d+ GiB does with train\.", rows["vram"]["do"])
+    assert any(line.startswith("train.") for line in rows["vram"]["settings"])
     assert 'profile = "tiny"' in rows["gpu"]["settings"]
     plain = doctor(folder, **without_gpu)
     assert plain.returncode == 1

@@ -122,7 +122,7 @@ async def test_a_line_that_is_wrapped_hides_no_other_at_80_columns(
         long = replace(HOT, throttle=("power cap", "too hot (hardware)", "sync boost"))
         machine[0] = replace(BUSY, gpus=[long, UNKNOWN])
         await until(pilot, lambda: "sync boost" in text_of(app))
-        assert "throttled by: N/A" in text_of(app), "the line of the next GPU"
+        await until(pilot, lambda: "throttled by: N/A" in text_of(app), "the line of the next GPU")
 
 
 def test_the_strip_takes_no_more_room_than_it_is_given():
