@@ -88,7 +88,7 @@ class Stage:
 
 
 _ALL = (
-    Stage("hardware", "Check the machine", "haruon_tui.hardware.stage", "none"),
+    Stage("hardware", "Check the machine", "haruon_tui.hardware.stage", "none", version=2),
     Stage("dataset", "Build and validate the dataset", "haruon_tui.dataset.stage", "none"),
     Stage("model", "Get the base model", "haruon_tui.model.stage", "accelerator", version=2),
     Stage("train", "Fine-tune", "haruon_tui.training.stage", "accelerator", ("model", "dataset")),
