@@ -21,6 +21,7 @@ from haruon_tui.screens.generation_figures import (
     figures,
     latest_text,
     reasons_text,
+    short_text,
 )
 from haruon_tui.screens.reading import read_off_loop
 from haruon_tui.screens.session_screen import SessionScreen
@@ -145,7 +146,8 @@ class GenerateScreen(SessionScreen):
         if unset:
             words = Text(NOT_CONFIGURED)
         elif plan and plan.params:
-            words = estimate_text(plan.params, plan.estimate)
+            say = estimate_text if live is None else short_text
+            words = say(plan.params, plan.estimate)
         elif plan:
             words = ""
         shown = self.query_one("#plan", Static)

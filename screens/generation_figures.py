@@ -89,6 +89,16 @@ def estimate_text(params: Params, found: Estimate | None) -> Text:
     return text
 
 
+def short_text(params: Params, found: Estimate | None) -> Text:
+    """The same in one line, beside a generation that is there."""
+    if found is None or not found.to_ask:
+        return estimate_text(params, found)
+    words = [f"{found.to_ask} to ask for", f"{params.model} at {params.base_url}"]
+    if params.budget_words != "none":
+        words.append(f"budget {params.budget_words}")
+    return Text(one_line(", ".join(words)))
+
+
 def _counted(text: Text, title: str, counts: dict[str, int], none: str) -> None:
     text.append(f"{title}\n", "bold")
     most = max(counts.values(), default=1)

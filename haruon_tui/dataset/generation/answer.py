@@ -21,6 +21,7 @@ _LONGEST_ANSWER, _LONGEST_SECTION, _LONGEST_SUMMARY = 160, 260, 400
 llama.cpp takes 3 ms a token where the bound is 900."""
 
 _MAX_LETTERS = 200_000
+_MAX_STARTS = 50
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
@@ -131,25 +132,24 @@ def record(written: Written, *, id: str) -> Record:
 def _object(text: str) -> dict[str, Any]:
     """The first JSON object in `text` that looks like an answer."""
     decoder = json.JSONDecoder(strict=False)  # models break lines inside a text
-    fault = "객체의 시작이 없습니다"
+    malformed: Malformed | None = None
     for candidate in (text, _TRAILING_COMMA.sub(r"\1", text)):
         start = candidate.find("{")
-        tried = 0
-        while start >= 0 and tried < 50:
-            tried += 1
+        for _ in range(_MAX_STARTS):
+            if start < 0:
+                break
             try:
-                value, _ = decoder.raw_decode(candidate, start)
+                value, end = decoder.raw_decode(candidate, start)
             except (ValueError, RecursionError) as error:
-                if tried == 1:
-                    fault = str(error)[:120]
-                start = candidate.find("{", start + 1)
-                continue
-            if isinstance(value, dict) and ("answers" in value or "report" in value):
-                return value
-            if isinstance(value, dict) and tried == 1:
-                raise Malformed("wrong-schema", 'keys "answers", "report", "summary"')
-            start = candidate.find("{", start + 1)
-    raise Malformed("not-json", fault)
+                malformed = malformed or Malformed("not-json", str(error)[:120])
+                end = start + 1
+            else:
+                if "answers" in value or "report" in value:
+                    return dict(value)
+                other = Malformed("wrong-schema", 'keys "answers", "report", "summary"')
+                malformed = malformed or other
+            start = candidate.find("{", end)
+    raise malformed or Malformed("not-json", "객체의 시작이 없습니다")
 
 
 def _object_at(value: dict[str, Any], key: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Estimate:
         return [
             ("examples", f"{self.wanted} wanted{here}, {self.to_ask} to ask for"),
             ("model", f"{model} at {base_url}"),
-            ("tokens", f"{least:,} (each right at once) to {most:,} (each repaired in each try)"),
+            ("tokens", f"{least:,} if all are right at once, {most:,} at most"),
             ("cost", cost),
             ("budget", f"stops at {budget}" if budget != "none" else "none"),
         ]
