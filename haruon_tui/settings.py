@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from haruon_tui import profiles
 from haruon_tui.errors import ConfigurationError
 
-Quantization = Literal["Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q8_0"]
+Quantization = Literal["Q4_0", "Q4_1", "IQ4_XS", "Q4_K_S", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0"]
 ProfileName = Literal["tiny", "qwen2-1.5b"]
 RecipeName = Literal["guide-qlora", "guide-lora", "recommended"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
@@ -142,6 +142,13 @@ class EvaluateSettings(Section):
 
 class GgufSettings(Section):
     quantize: list[Quantization] = Field(description="which files to make from the F16 one")
+    importance_tokens: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="tokens of the training data that show which columns of a weight matter most "
+        "when it is quantized (an importance matrix); 0: all alike",
+    )
     prompt_tokens: int = Field(ge=8, description="length of the speed test's prompt")
     generate_tokens: int = Field(ge=8, description="tokens the speed test writes")
     repeats: int = Field(ge=1, le=100, description="runs of the speed test")

@@ -100,8 +100,17 @@ _ALL = (
         "accelerator",
         ("model", "merge", "dataset"),
     ),
-    Stage("convert", "Convert to GGUF", "haruon_tui.gguf.convert_stage", "cpu", ("merge",)),
-    Stage("quantize", "Quantize", "haruon_tui.gguf.quantize_stage", "cpu", ("convert",)),
+    Stage(
+        "convert", "Convert to GGUF", "haruon_tui.gguf.convert_stage", "cpu", ("merge",), version=2
+    ),
+    Stage(
+        "quantize",
+        "Quantize",
+        "haruon_tui.gguf.quantize_stage",
+        "cpu",
+        ("dataset", "merge", "convert"),
+        version=2,
+    ),
     Stage(
         "compare",
         "Compare the quantizations",

@@ -8,21 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import psutil
 import pytest
 
-from haruon_tui.comparison.benchmark import measure
 from haruon_tui.errors import ConfigurationError, StageError, Stopped
 from haruon_tui.gguf import isolated, quantize_stage
 from haruon_tui.gguf.convert import convert
-from haruon_tui.gguf.quantize import FILE_TYPES, quantize
+from haruon_tui.gguf.importance import measure as measure_importance
+from haruon_tui.gguf.quantize import FILE_TYPES, plan, quantize
 from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.settings import Quantization, build
 
 from .conftest import build_model
 
-ALL: list[Quantization] = ["Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q8_0"]
+ALL: list[Quantization] = list(get_args(Quantization))
 
 
 def params(source: Path, types: list[Quantization] = ALL) -> quantize_stage.Params:
@@ -33,31 +34,24 @@ def test_every_type_of_the_settings_is_known() -> None:
     assert set(FILE_TYPES) == set(get_args(Quantization))
 
 
-def test_all_five_load_and_write(tied_gguf: Path, tmp_path: Path) -> None:
+def test_every_type_loads_and_writes(tied_gguf: Path, tmp_path: Path) -> None:
     job = JobContext.local(tmp_path / "run")
     result = quantize_stage.run(params(tied_gguf), job)
     assert [file.type for file in result.files] == ALL
-    names = {"Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q4_K_M": "Q4_K - Medium"}
+    names = {"Q4_0": "Q4_0", "Q4_1": "Q4_1", "Q4_K_M": "Q4_K - Medium", "Q6_K": "Q6_K"}
+    told = [event.get("text") for event in events.EventReader(job.folder / "events.jsonl").read()]
     for file in result.files:
         path = job.artifacts / file.file
         assert file.file == f"model.{file.type}.gguf"
         assert file.bytes == path.stat().st_size < tied_gguf.stat().st_size
         assert file.fallbacks == []
-        row = measure(
-            path,
-            prompt_tokens=8,
-            generate_tokens=8,
-            repeats=1,
-            report_tokens=4,
-            context=256,
-            prompts=[],
-        )
-        assert "error" not in row
-        assert row["loads"]
+        bits = f"{file.bits_per_weight:.2f} bits per weight"
+        assert f"{file.type} will be {file.bytes:,} bytes ({bits})" in told
         looked = isolated.call(
             "haruon_tui.gguf.witness:look",
             {"gguf": str(path), "probe": [1, 2, 3], "logits": str(tmp_path / "logits.npy")},
         )
+        assert len(looked["continued"]) == 16
         assert looked["file_type"] == names.get(file.type, looked["file_type"])
     by_type = {file.type: file.bits_per_weight for file in result.files}
     assert by_type["Q4_0"] < by_type["Q4_1"] < by_type["Q8_0"]
@@ -86,10 +80,76 @@ def test_a_fallback_is_a_warning_that_names_the_tensor(tmp_path: Path) -> None:
         if event.get("level") == "warning"
     ]
     assert (
-        "Q4_K_M: blk.0.attn_q.weight is q5_0 instead of q4_K: its 128 columns are no multiple of "
-        "256" in warnings
+        "Q4_K_M: ffn_gate: Q5_0 instead of Q4_K because 128 is no multiple of 256, in 2 layers"
+        in warnings
     )
-    assert len(warnings) == len(result.files[0].fallbacks) == 14
+    assert warnings == [f"Q4_K_M: {text}" for text in result.files[0].fallbacks]
+
+
+def test_the_exact_size_is_known_before(tmp_path: Path) -> None:
+    narrow = build_model(tmp_path / "model", hidden=128, tied=False, dtype="bfloat16")
+    convert(narrow, tmp_path / "narrow.gguf", dtype="BF16")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    planned = plan(tmp_path / "narrow.gguf", ALL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    for entry in planned:
+        made = quantize(tmp_path / "narrow.gguf", tmp_path / "out.gguf", entry.type)
+        assert (entry.bytes, entry.bits_per_weight, entry.fallbacks) == (
+            made.bytes,
+            made.bits_per_weight,
+            made.fallbacks,
+        )
+        assert bool(entry.fallbacks) == (entry.type != "Q8_0")
+
+
+def test_importance_is_the_mean_square_of_what_enters_a_layer(
+    tied_model: Path, tied_gguf: Path, tmp_path: Path
+) -> None:
+    """Embeddings enter the first layer's projections by way of its norm, which can be counted."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    chat = [
+        {"role": "user", "content": "안녕하세요"},
+        {"role": "assistant", "content": "반가워요"},
+    ]
+    tokens = measure_importance(tied_model, [chat], tmp_path / "importance.npz", 1000)
+    model = AutoModelForCausalLM.from_pretrained(tied_model)
+    tokenizer = AutoTokenizer.from_pretrained(tied_model)
+    ids = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False))["input_ids"]
+    assert tokens == len(ids)
+    with torch.no_grad():
+        embedded = model.model.embed_tokens(torch.tensor(ids))
+        expected = model.model.layers[0].input_layernorm(embedded).square().mean(0)
+    with np.load(tmp_path / "importance.npz") as measured:
+        assert len(measured.files) == 14
+        np.testing.assert_allclose(measured["blk.0.attn_k.weight"], expected, rtol=1e-5)
+        np.testing.assert_array_equal(
+            measured["blk.0.attn_k.weight"], measured["blk.0.attn_v.weight"]
+        )
+        assert measured["blk.1.ffn_down.weight"].shape == (768,)
+
+
+def test_importance_changes_the_files(tied_model: Path, tied_gguf: Path, tmp_path: Path) -> None:
+    record = {"messages": [{"role": "user", "content": "안녕하세요, 오늘은 날씨가 좋네요."}]}
+    text = tmp_path / "train.jsonl"
+    text.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    job = JobContext.local(tmp_path / "run")
+    asked = params(tied_gguf, ["Q4_K_M", "IQ4_XS"]).model_copy(
+        update={"importance_tokens": 64, "model": tied_model, "text": text}
+    )
+    result = quantize_stage.run(asked, job)
+    for file in result.files:
+        quantize(tied_gguf, tmp_path / "plain.gguf", file.type)
+        made = (job.artifacts / file.file).read_bytes()
+        plain = (tmp_path / "plain.gguf").read_bytes()
+        assert len(made) == len(plain)
+        assert made != plain
+
+
+def test_importance_needs_a_text(tied_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="no conversation"):
+        measure_importance(tied_model, [], tmp_path / "importance.npz", 1000)
 
 
 class StopsAt(JobContext):
@@ -107,16 +167,17 @@ def test_a_stopped_job_goes_on_with_the_next_file(tied_gguf: Path, tmp_path: Pat
     job = StopsAt.local(tmp_path / "run")
     assert isinstance(job, StopsAt)
     job.type = "Q4_K_M"
+    types: list[Quantization] = ["Q4_0", "Q4_1", "Q4_K_M", "Q8_0"]
     with pytest.raises(Stopped):
-        quantize_stage.run(params(tied_gguf), job)
+        quantize_stage.run(params(tied_gguf, types), job)
     left = {path.name for path in job.artifacts.iterdir()}
     assert left == {"manifest.json", "model.Q4_0.gguf", "model.Q4_1.gguf"}
     before = {name: (job.artifacts / name).stat().st_mtime_ns for name in left}
 
     job.type = "none"
     job.stop.clear()
-    result = quantize_stage.run(params(tied_gguf), job)
-    assert [file.type for file in result.files] == ALL
+    result = quantize_stage.run(params(tied_gguf, types), job)
+    assert [file.type for file in result.files] == types
     for name in ("model.Q4_0.gguf", "model.Q4_1.gguf"):
         assert (job.artifacts / name).stat().st_mtime_ns == before[name]
 
