@@ -103,6 +103,9 @@ def run(params: Params, job: JobContext) -> Result:
     job.raise_if_stopped()
     job.progress(0, 1, phase="loading the base model", unit="models")
     trainer = _trainer(params, job, tokenizer, train, evaluation, checkpoints, progress)
+    trainer.utilisation_per_speed = _utilisation_per_speed(params, train)
+    if wanted.sample_every:
+        _add_samples(trainer, params, tokenizer, job)
     job.raise_if_stopped()
     _fit(trainer)
     best = progress.best_step or progress.step
@@ -190,6 +193,54 @@ def _trainer(
         f"in {setup.precision_name(wanted)} on {setup.device_name(wanted)}"
     )
     return trainer
+
+
+def _utilisation_per_speed(params: Params, train: Examples) -> float | None:
+    """The share of the device's peak that one token per second takes, by the formula of
+    hardware/training_flops.py; None where the base's family or the peak is not known."""
+    import torch
+
+    from haruon_tui.hardware import peaks
+    from haruon_tui.hardware.architecture import from_config
+    from haruon_tui.hardware.training_flops import flops_per_token, utilisation
+    from haruon_tui.model import compute
+
+    wanted = params.settings
+    try:
+        config = json.loads((params.model / "config.json").read_text("utf-8"))
+        architecture = from_config(params.model.name, config)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    device = compute.device()
+    if device == "cuda":
+        known = peaks.of_gpu(torch.cuda.get_device_name())
+    elif device == "cpu":
+        known = peaks.of_cpu(torch.get_num_threads())
+    else:
+        return None
+    peak = known.fp32 if compute.dtype(wanted.precision) == torch.float32 else known.bf16
+    lengths = [len(one["input_ids"]) for one in train.encoded]
+    if not peak:
+        return None
+    per_token = flops_per_token(architecture, wanted, sum(lengths) / len(lengths))
+    return utilisation(1.0, per_token, peak)
+
+
+def _add_samples(
+    trainer: ReportingTrainer,
+    params: Params,
+    tokenizer: PreTrainedTokenizerBase,
+    job: JobContext,
+) -> None:
+    from haruon_tui.training.sample_generations import SampleGenerations, prompts
+
+    wanted = params.settings
+    asked = prompts([params.eval_file, params.train_file], tokenizer, wanted.max_length)
+    trainer.add_callback(
+        SampleGenerations(
+            trainer, job, tokenizer, asked, every=wanted.sample_every, tokens=wanted.sample_tokens
+        )
+    )
 
 
 def _fit(trainer: ReportingTrainer) -> None:

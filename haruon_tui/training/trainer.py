@@ -50,6 +50,8 @@ class ReportingTrainer(SFTTrainer):
         self.eval_every = eval_every
         self.keep_checkpoints = keep_checkpoints
         self.grouped = grouped
+        self.utilisation_per_speed: float | None = None
+        """Model FLOPs utilisation at one token per second; None where no peak is known."""
         self._step_tokens = 0
         self._window = (progress.tokens, progress.seconds)
         self._clock = time.monotonic()
@@ -119,12 +121,15 @@ class ReportingTrainer(SFTTrainer):
         progress = self.progress
         tokens, seconds = self._window
         self._window = (progress.tokens, progress.seconds)
+        speed = (progress.tokens - tokens) / max(progress.seconds - seconds, 1e-9)
+        used = {"mfu": speed * self.utilisation_per_speed} if self.utilisation_per_speed else {}
         self.job.metric(
             step,
             loss=sum(progress.losses) / len(progress.losses),
             learning_rate=float(logs["learning_rate"]),
             grad_norm=float(logs["grad_norm"]),
-            tokens_per_second=(progress.tokens - tokens) / max(progress.seconds - seconds, 1e-9),
+            tokens_per_second=speed,
+            **used,
         )
         progress.losses = []
 
