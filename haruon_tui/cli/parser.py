@@ -169,6 +169,13 @@ def _parser() -> argparse.ArgumentParser:
     verify = _command(gguf, "verify", "prove a GGUF equal to its source", "gguf:verify")
     verify.add_argument("gguf", type=Path, metavar="MODEL.gguf")
     verify.add_argument("--against", type=Path, metavar="HF_FOLDER", required=True)
+    export = _command(gguf, "export", "convert and prove any model folder", "gguf:export")
+    export.add_argument("folder", type=Path, metavar="HF_FOLDER")
+    export.add_argument("out", type=Path, metavar="MODEL.gguf")
+    export.add_argument("--type", choices=("F16", "BF16", "F32", "Q8_0"), default="F16")
+    export.add_argument("--name", help="what chat programs show (default: the folder's)")
+    sizes = _command(gguf, "sizes", "what each quantization would weigh", "gguf:sizes")
+    sizes.add_argument("gguf", type=Path, metavar="MODEL.gguf")
 
     chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
     chat.add_argument(

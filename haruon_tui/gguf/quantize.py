@@ -34,6 +34,7 @@ _TOO_NARROW = re.compile(
     r"warning: (\S+)\s+- ncols\s+(\d+) not divisible by\s+(\d+) \(required for type\s+(\w+)\)"
 )
 _FALLBACK = re.compile(r"-> falling back to\s+(\w+)")
+_UNQUANTIZED = ("F16", "BF16", "F32")
 _LAYER = re.compile(r"blk\.\d+\.")
 _MIB = 1 << 20
 
@@ -137,6 +138,13 @@ def _planned(source: Path, file_type: Quantization) -> Planned:
     reader = gguf.GGUFReader(source)
     size, data, count = reader.data_offset, 0, 0
     for tensor in reader.tensors:
+        if tensor.tensor_type.name not in _UNQUANTIZED:
+            raise StageError(
+                f"the tensor {tensor.name} is {tensor.tensor_type.name} already",
+                where=str(source),
+                expected=f"a GGUF in {', '.join(_UNQUANTIZED)}",
+                do="quantize the file that haruon gguf convert makes: twice rounded is worse",
+            )
         block, width = gguf.GGML_QUANT_SIZES[
             gguf.GGMLQuantizationType[log.types[str(tensor.name)].upper()]
         ]
@@ -197,7 +205,7 @@ def _call(
             f"llama.cpp could not quantize it to {file_type}: "
             + ("no space left on the disk" if full else log.complaint()),
             where=str(source),
-            expected="a whole GGUF in F16, BF16 or F32",
+            expected=f"a whole GGUF in {', '.join(_UNQUANTIZED)}",
         )
     return reader
 
