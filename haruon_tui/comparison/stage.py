@@ -13,6 +13,7 @@ from pydantic import Field
 from haruon_tui import artifacts, stage
 from haruon_tui.comparison import quality
 from haruon_tui.comparison.benchmark import Row, measure
+from haruon_tui.comparison.rows import BUSY_PERCENT, COMPARISON_FILE, ROW_SUFFIX, reports_right
 from haruon_tui.dataset import records
 from haruon_tui.errors import StageError
 from haruon_tui.evaluation.cases import Case, read_cases
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from haruon_tui.jobs.context import JobContext
     from haruon_tui.settings import Settings
 
-COMPARISON_FILE = "comparison.json"
 TEXT_FILE = "held_out.txt"
 
 _LOOK_SECONDS = 0.2
-_BUSY_PERCENT = 20.0
 _QUALITY = 0.3
 """Share of a file's time that goes to quality."""
 
@@ -135,7 +134,7 @@ def _measured(path: Path, index: int, params: Params, cases: list[Case], job: Jo
     name = path.name
     job.progress(index, total, phase=name, unit="files")
     busy = psutil.cpu_percent(interval=_LOOK_SECONDS)
-    if busy > _BUSY_PERCENT:
+    if busy > BUSY_PERCENT:
         job.log(f"{name}: something else uses {busy:.0f} % of the CPU; speeds are low", "warning")
 
     def report(share: float, phase: str) -> None:
@@ -158,7 +157,7 @@ def _measured(path: Path, index: int, params: Params, cases: list[Case], job: Jo
     ]
     if "error" not in row:
         row |= _quality(path, index, params, job, report)
-        artifacts.write_json(_row_file(path, job), {"of": _stamp(path), "row": row})
+    artifacts.write_json(_row_file(path, job), {"of": _stamp(path), "row": row})
     return row
 
 
@@ -191,21 +190,26 @@ def _quality(
 
 
 def _kept(path: Path, job: JobContext) -> Row | None:
-    """The row that an earlier attempt measured, if the file is still the same."""
+    """The row that an earlier attempt measured, if the file is still the same. What failed is
+    tried again."""
     try:
         kept = json.loads(_row_file(path, job).read_text(encoding="utf-8"))
-        row: Row | None = kept["row"] if kept["of"] == _stamp(path) else None
+        row: Row = kept["row"]
+        good = kept["of"] == _stamp(path) and "error" not in row
     except (OSError, ValueError, KeyError):
         return None
-    return row
+    return row if good else None
 
 
 def _row_file(path: Path, job: JobContext) -> Path:
-    return job.scratch / f"{path.name}.row.json"
+    return job.scratch / f"{path.name}{ROW_SUFFIX}"
 
 
 def _stamp(path: Path) -> list[Any]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:
+        return []
     return [str(path), status.st_size, status.st_mtime_ns]
 
 
@@ -226,7 +230,7 @@ def _log(row: Row, job: JobContext) -> None:
 
 def complete_reports(row: Row) -> int:
     """How many of its reports have every section and were ended by the model itself."""
-    return sum(made["score"]["complete"] and made["stopped"] for made in row["reports"])
+    return (reports_right(row) or {"complete": 0})["complete"]
 
 
 def _summary(rows: list[Row]) -> str:
