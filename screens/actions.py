@@ -204,6 +204,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("model", "pageup", "page(-1)", "Scroll up", display="PgUp"),
     Action("model", "p", "probe", "Let the model speak again", "Speak"),
     Action("evaluate", "v", "change_view", "Change between figures and reports", "View"),
+    Action("gguf", "v", "change_view", "Table, loss by size, or the phone's limits", "View"),
+    Action("gguf", "o", "order", "Order by a column; the same again turns it", "Order"),
+    Action("gguf", "c", "choose_columns", "Choose the columns; says what each means", "Columns"),
+    Action("gguf", "space", "mark", "Mark a file for the comparison of reports", "Mark"),
+    Action("gguf", "d", "side_by_side", "Two files' reports from where they differ", "Reports"),
+    Action("gguf", "p", "choose_phone", "Choose the phone whose limits count", "Phone"),
+    Action("gguf", "w", "write_out", "Write the table as CSV, Markdown or JSON", "Write"),
     Action("chat", "i", "write", "Write a question; Enter sends it", "Write"),
     Action("chat", "enter", "write", "Write a question"),
     Action(

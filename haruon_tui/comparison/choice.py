@@ -46,7 +46,11 @@ def pareto(rows: Sequence[Row]) -> list[str]:
 def choose(rows: Sequence[Row], known: Phones) -> Choice:
     """The file closest to the baseline among those that keep the limits of the target phone, then
     among those that may keep them, then the smallest."""
-    usable = [row for row in rows if "error" not in row and divergence(row) is not None]
+    usable = [
+        row
+        for row in rows
+        if "error" not in row and divergence(row) is not None and row.get("buffers")
+    ]
     if not usable:
         return Choice(None, "No file has quality figures: nothing can be recommended.")
     phone = known.target
