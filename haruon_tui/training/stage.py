@@ -141,6 +141,14 @@ def _examples(
     from haruon_tui.training import examples
 
     loaded = examples.load(path, tokenizer, wanted.loss_on, wanted.max_length, job)
+    if loaded.too_long and wanted.too_long == "refuse":
+        raise StageError(
+            f"{len(loaded.too_long)} examples are longer than max_length = {wanted.max_length} "
+            f"tokens: {', '.join(loaded.too_long[:5])}",
+            where=str(path),
+            expected=f"at least {loaded.longest} for the longest",
+            do=f'set max_length = {loaded.longest}, or too_long = "leave out", under [train]',
+        )
     if loaded.too_long:
         job.log(
             f"{len(loaded.too_long)} of {len(loaded.encoded) + len(loaded.too_long)} examples in "
@@ -178,6 +186,7 @@ def _trainer(
         log_every=wanted.log_every,
         eval_every=wanted.eval_every,
         keep_checkpoints=wanted.keep_checkpoints,
+        early_stopping=wanted.early_stopping,
         grouped=wanted.batching == "grouped",
         fused=wanted.kernels == "fused",
         model=model,
@@ -252,8 +261,14 @@ def _fit(trainer: ReportingTrainer) -> None:
         trainer.train(resume_from_checkpoint=resume)
     except AlreadyFinished:
         return
-    if trainer.state.global_step < trainer.state.max_steps:
+    if trainer.state.global_step >= trainer.state.max_steps:
+        return
+    if not trainer.learned_enough:
         raise Stopped
+    trainer.job.log(
+        f"ended early: {trainer.early_stopping} evaluations brought nothing better than step "
+        f"{trainer.progress.best_step}"
+    )
 
 
 _TRAINER_FILES = frozenset(

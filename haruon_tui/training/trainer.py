@@ -20,10 +20,11 @@ from haruon_tui.training.batches import Order, collate
 from haruon_tui.training.checkpoints import Checkpoints, Progress
 from haruon_tui.training.fused_lora import fuse
 from haruon_tui.training.loss import can_score, labelled_loss, use_liger
+from haruon_tui.training.short_attention import use_short_attention
 
 
 class AlreadyFinished(Exception):
-    """The checkpoint to resume from is that of the last step."""
+    """The checkpoint to resume from is that of the last step, or of the last one needed."""
 
 
 class ReportingTrainer(SFTTrainer):
@@ -39,6 +40,7 @@ class ReportingTrainer(SFTTrainer):
         log_every: int,
         eval_every: int,
         keep_checkpoints: int,
+        early_stopping: int,
         grouped: bool,
         fused: bool,
         **kwargs: Any,
@@ -49,6 +51,7 @@ class ReportingTrainer(SFTTrainer):
         self.log_every = log_every
         self.eval_every = eval_every
         self.keep_checkpoints = keep_checkpoints
+        self.early_stopping = early_stopping
         self.grouped = grouped
         self.utilisation_per_speed: float | None = None
         """Model FLOPs utilisation at one token per second; None where no peak is known."""
@@ -64,6 +67,7 @@ class ReportingTrainer(SFTTrainer):
         if self.fused:
             fuse(self.causal)
             use_liger(self.causal)
+            use_short_attention(self.causal)
         self.add_callback(_Steps(self))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
@@ -163,6 +167,13 @@ class ReportingTrainer(SFTTrainer):
         """Whether a checkpoint is written and the loss is evaluated after this step."""
         return step % self.eval_every == 0 or step == self.state.max_steps
 
+    @property
+    def learned_enough(self) -> bool:
+        """Whether as many evaluations as `early_stopping` asks for brought nothing better."""
+        best = self.progress.best_step
+        after = sum(step > best for step in self.progress.evaluations) if best is not None else 0
+        return 0 < self.early_stopping <= after
+
     def reset_clock(self) -> None:
         """Leave out of the speed what was not training."""
         self._clock = time.monotonic()
@@ -184,7 +195,7 @@ class _Steps(TrainerCallback):
         trainer = self._trainer
         if state.global_step:
             trainer.evaluate_if_due()
-            if state.global_step >= state.max_steps:
+            if state.global_step >= state.max_steps or trainer.learned_enough:
                 raise AlreadyFinished
         self._job.progress(state.global_step, state.max_steps, phase="training", unit="steps")
         trainer.reset_clock()
@@ -202,6 +213,8 @@ class _Steps(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._trainer.saved()
+        if self._trainer.learned_enough:
+            control.should_training_stop = True
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
