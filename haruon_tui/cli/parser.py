@@ -176,6 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--name", help="what chat programs show (default: the folder's)")
     sizes = _command(gguf, "sizes", "what each quantization would weigh", "gguf:sizes")
     sizes.add_argument("gguf", type=Path, metavar="MODEL.gguf")
+    table = _command(gguf, "table", "the comparison, or write it to a file", "gguf_table:table")
+    table.add_argument("--format", choices=("csv", "md", "json"), help="default: by the file")
+    table.add_argument("--out", type=Path, metavar="FILE", help="write it there")
+    table.add_argument("--force", action="store_true", help="replace FILE where it is there")
+    table.add_argument("--phone", metavar="NAME", help="whose limits count")
 
     chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
     chat.add_argument(
