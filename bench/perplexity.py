@@ -3,9 +3,9 @@
     LLAMA_BIN=/path/to/build/bin python -m bench perplexity
 
 LLAMA_BIN has llama-perplexity and llama-bench, built from llama-cpp-python's own source archive
-(docs/gguf.md, "Comparison"). Quality: the tiny base, F16 against four quantizations, on the golden
-reports. Speed: a random Qwen2 of 130 M parameters as Q8_0 and Q4_0, pp512 and tg128, in turns; the
-medians are compared.
+(docs/gguf.md, "Comparison"). Quality: the tiny base, F16 against four quantizations, on texts
+of its own kind. Speed: a random Qwen2 of 130 M parameters as Q8_0 and Q4_0, pp512 and tg128, in
+turns; the medians are compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.gguf_models import build
 from haruon_tui.comparison import benchmark, quality
-from haruon_tui.dataset import golden
+from haruon_tui.dataset import composer
 from haruon_tui.gguf.convert import convert
 from haruon_tui.gguf.quantize import quantize
 from haruon_tui.jobs.context import JobContext
@@ -30,6 +30,7 @@ from haruon_tui.model import tiny
 from haruon_tui.settings import Quantization
 
 CHUNKS = 8
+TEXTS = 60
 TURNS = 5
 QUALITY_TYPES: tuple[Quantization, ...] = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 SPEED_TYPES: tuple[Quantization, ...] = ("Q8_0", "Q4_0")
@@ -65,8 +66,7 @@ def _quality(programs: Path, folder: Path) -> dict[str, Any]:
     model = folder / "tiny.F16.gguf"
     convert(tiny.cached_base(JobContext.local(folder / "job")), model)
     text = folder / "text.txt"
-    lines = golden.reports_file().read_text("utf-8").splitlines()
-    said = [m["content"] for line in lines for m in json.loads(line)["messages"][1:]]
+    said = list(composer.base_corpus(tiny.RECIPE.seed))[:TEXTS]
     text.write_text("\n\n".join(said), encoding="utf-8")
     ours_base, their_base = folder / "ours", folder / "theirs"
     common: dict[str, Any] = {"text": text, "chunks": CHUNKS, "baseline": ours_base}

@@ -152,7 +152,7 @@ class GgufScreen(StageScreen):
         self.set_class(
             not any("quality" in row or "buffers" in row for row in rows), "-unmeasured"
         )
-        self._table.display = bool(rows)
+        self.set_class(not rows, "-no-rows")
         self.query_one("#proof-text", Static).update(proof_text(self._files.proof))
         if known is None:
             return
@@ -179,7 +179,7 @@ class GgufScreen(StageScreen):
         self.query_one(Scatter).show(
             [
                 Point(
-                    row["bytes"] / 1e9,
+                    row["bytes"],
                     loss,
                     str(row.get("type")),
                     best=row["file"] in front,

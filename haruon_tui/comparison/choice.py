@@ -77,7 +77,9 @@ def choose(rows: Sequence[Row], known: Phones) -> Choice:
 
 def _reason(best: Row, group: Sequence[Row], words: str) -> str:
     ratio = best["quality"]["perplexity_ratio"][0]
-    loss = f"perplexity {100 * (ratio - 1):+.1f} %, divergence {divergence(best):.2g}"
+    loss = (
+        f"perplexity {round(100 * (ratio - 1), 1) + 0.0:+.1f} %, divergence {divergence(best):.2g}"
+    )
     if len(group) == 1:
         return f"it alone {words} ({loss})"
     warning = "" if ratio - 1 <= TOLERATED_LOSS else "; read its reports first"

@@ -23,7 +23,7 @@ _RISE = 3
 
 @dataclass(frozen=True)
 class Point:
-    """A file: gigabytes, nats, its type, whether no other is smaller and closer, and whether it is
+    """A file: bytes, nats, its type, whether no other is smaller and closer, and whether it is
     the one under the cursor."""
 
     size: float
@@ -50,7 +50,6 @@ class Scatter(Widget):
 def scatter(points: Sequence[Point], width: int, height: int) -> Text:
     """The picture in so many cells. ● is on the Pareto front, ○ is not, ◆ is the chosen one; loss
     on a logarithmic scale, none at all on the bottom."""
-    title = "KL divergence (nats) by size (GB): ● Pareto front, ○ beaten, ◆ at the cursor"
     if not points:
         return Text("No quality figures yet: compare measures them.")
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
@@ -58,13 +57,15 @@ def scatter(points: Sequence[Point], width: int, height: int) -> Text:
     columns, rows = width - LABEL_CELLS - 1, height - 3
     losses = [point.loss for point in points if point.loss > _NO_LOSS] or [0.01]
     upright = scale(min(losses) * 0.8, max(losses) * 1.25, log=True)
-    sizes = [point.size for point in points]
+    unit, unit_bytes = ("GB", 1e9) if max(point.size for point in points) >= 1e9 else ("MB", 1e6)
+    title = f"KL divergence (nats) by size ({unit}): ● Pareto front, ○ beaten, ◆ at the cursor"
+    sizes = [point.size / unit_bytes for point in points]
     across = scale(min(sizes), max(sizes))
     canvas = Braille(columns, rows)
     place = upright.dots(canvas.height - 4)
 
     def dot(point: Point) -> tuple[int, int]:
-        share = across.share(point.size) or 0.0
+        share = across.share(point.size / unit_bytes) or 0.0
         high = place(point.loss) if point.loss > _NO_LOSS else None
         return round(share * (canvas.width - 1)), 0 if high is None else high + _RISE
 
@@ -77,7 +78,7 @@ def scatter(points: Sequence[Point], width: int, height: int) -> Text:
     for point, (x, y) in placed:
         drawn[rows - 1 - y // 4][x // 2] = "◆" if point.chosen else "●" if point.best else "○"
     for point, (x, y) in placed:
-        _write(drawn[rows - 1 - y // 4], x // 2, one_line(point.name))
+        _write(drawn, rows - 1 - y // 4, x // 2, one_line(point.name))
     marks = upright.ticks(max(2, rows // 3))
     written = {
         rows - 1 - ((place(value) or 0) + _RISE) // 4: name
@@ -92,16 +93,17 @@ def scatter(points: Sequence[Point], width: int, height: int) -> Text:
     return Text("\n".join(lines), no_wrap=True)
 
 
-def _write(line: list[str], at: int, name: str) -> None:
-    """The name beside its point, where no other point stands."""
+def _write(drawn: list[list[str]], row: int, at: int, name: str) -> None:
+    """The name beside its point, or above or below that, where no other name or point stands."""
     wide = cell_len(name)
-    for start in (at + 1, at - wide):
-        cells = line[max(0, start) : start + wide]
-        if start >= 0 and len(cells) == wide and all(not cell.isalnum() for cell in cells):
-            if any(cell in "●○◆" for cell in cells):
+    for line in (drawn[near] for near in (row, row - 1, row + 1) if 0 <= near < len(drawn)):
+        for start in (at + 1, at - wide):
+            cells = line[max(0, start) : start + wide]
+            if start < 0 or len(cells) < wide:
                 continue
-            line[start : start + wide] = list(name)
-            return
+            if not any(cell.isalnum() or cell in "●○◆_" for cell in cells):
+                line[start : start + wide] = list(name)
+                return
 
 
 def _below(low: float, high: float, columns: int) -> str:
