@@ -3,6 +3,7 @@ shape, with LoRA and QLoRA at two settings each. Without a GPU it says so."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,11 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         base = random_model.build(shape, Path(folder) / "base")
         torch.cuda.empty_cache()
-        rows = [
-            {"length": length, **changes}
-            | compare(base, shape, values | changes, length, Path(folder), "cuda")
-            for length, changes in CASES
-        ]
+        rows = []
+        for length, changes in CASES:
+            found = compare(base, shape, values | changes, length, Path(folder), "cuda")
+            rows.append({"length": length, **changes, **found})
+            print(json.dumps(rows[-1]), flush=True)
     return {
         "gpu": torch.cuda.get_device_name(),
         "cases": rows,

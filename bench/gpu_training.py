@@ -91,6 +91,7 @@ def run(base: Path, name: str, length: int, device: str) -> dict[str, Any]:
     count."""
     from haruon_tui.model import compute
 
+    compute.use_growing_segments()
     compute.use_allowed_cores()
     import torch
     from transformers import AutoTokenizer

@@ -18,6 +18,7 @@ from haruon_tui.settings import TrainSettings
 
 
 def measure(model: Path, wanted: TrainSettings, length: int, steps: int) -> dict[str, Any]:
+    compute.use_growing_segments()
     compute.use_allowed_cores()
     import torch
     from transformers import AutoTokenizer

@@ -19,13 +19,18 @@ the backward pass, in bytes. `c` is the size of a number in the precision, 4 tha
   else, with fused kernels and with QLoRA, whose adapter TRL keeps in bf16, one for those that
   share it; c·r per adapter; with dropout 4·in
   more per adapter; the scores of training/short_attention.py where it computes, c·heads·length.
-  Activation checkpointing keeps only c·h per layer, and one whole layer while that is recomputed.
+  On a GPU the fused kernels (Liger's) keep c·h for each norm, and of the feed-forward gate, up
+  and their product. Activation checkpointing keeps only c·h per layer, and one whole layer while
+  that is recomputed.
 * logits: per position c + 4 for the logits and their fp32 log-softmax, 4 + 4 for their gradients;
-  with fused kernels 4 less, and on a GPU with Liger's only as many rows as it makes at once.
-* buffers: what the runtime itself takes, and what the allocator cannot use. glibc's malloc, in
-  which long-lived tensors stand between short-lived ones, took 1.3 times the activations of a
-  LoRA step, and 1.7 times the logits (`python -m bench memory_estimate`); the caching allocator
-  of CUDA loses far less to its 2 MiB blocks.
+  with fused kernels 4 less. On a GPU they are made in tiles: TRL's head takes 4,096 positions by
+  8,192 words at a time, Liger's a power of two of positions, at least 16·h/vocabulary of them
+  (training/loss.py).
+* buffers: what the runtime itself takes, and what the allocator cannot use. On a CPU glibc's
+  malloc, in which long-lived tensors stand between short-lived ones, takes 0.3 to 0.7 of
+  activations and logits again (`python -m bench memory_estimate`). On a GPU the context takes
+  0.8 GB, and the allocator with expandable segments next to nothing (`python -m bench
+  gpu_memory`, NVIDIA H200).
 """
 
 from __future__ import annotations
@@ -42,11 +47,11 @@ DeviceKind = Literal["cuda", "mps", "cpu"]
 
 MIB = 1 << 20
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-_RUNTIME = {"cpu": 47 * MIB, "cuda": 700 * MIB, "mps": 300 * MIB}
+_RUNTIME = {"cpu": 47 * MIB, "cuda": 765 * MIB, "mps": 300 * MIB}
 """On the CPU: oneDNN's scratch and what is imported late. On CUDA: context and cuBLAS
 workspaces."""
-_LAYERS_SLACK = {"cpu": 0.32, "cuda": 0.05, "mps": 0.05}
-_LOGITS_SLACK = {"cpu": 0.7, "cuda": 0.05, "mps": 0.05}
+_GPU_SLACK = 0.01
+_TRL_TILE = (4096, 8192)
 _SHORT_ATTENTION = 384
 _LIGER_BUDGET = 16
 """Both as training/short_attention.py and training/loss.py have them."""
@@ -97,15 +102,16 @@ def estimate(
     full = train.method == "full"
     longest = train.max_length if length is None else length
     tokens = train.batch_size * longest
-    kept = _kept_per_token(architecture, train, size)
+    kept = _kept_per_token(architecture, train, size, device)
     if device == "cpu" and train.kernels == "fused" and not full and size < 4:
         kept += size * architecture.heads * longest if longest <= _SHORT_ATTENTION else 0
     if train.gradient_checkpointing:
         layers = tokens * (architecture.layers * size * architecture.hidden + kept)
     else:
         layers = tokens * architecture.layers * kept
-    logits = tokens * _logits_per_token(architecture, train, size, device)
-    slack = 0.0 if full or train.gradient_checkpointing else _LAYERS_SLACK[device]
+    logits = _logits(architecture, train, size, tokens, device)
+    if train.gradient_checkpointing and device == "cuda":
+        logits = max(0.0, logits - tokens * kept)  # gone before the one layer is recomputed
     return Estimate(
         weights=round(_weights(architecture, train, size)),
         adapter=0 if full else 4 * trained,
@@ -113,7 +119,7 @@ def estimate(
         optimizer=8 * trained,
         activations=round(layers),
         logits=round(logits),
-        buffers=round(_RUNTIME[device] + slack * layers + _LOGITS_SLACK[device] * logits),
+        buffers=round(_RUNTIME[device] + _slack(train, layers, logits, device)),
     )
 
 
@@ -159,14 +165,36 @@ def fuses_lora(train: TrainSettings) -> bool:
     return train.kernels == "fused" and train.method in ("lora", "rslora") and not train.dropout
 
 
-def _logits_per_token(
-    architecture: Architecture, train: TrainSettings, size: int, device: DeviceKind
+def _logits(
+    a: Architecture, train: TrainSettings, size: int, tokens: int, device: DeviceKind
 ) -> float:
-    if train.kernels == "standard":
-        return architecture.vocabulary * (size + 12)
-    if device == "cuda" and importlib.util.find_spec("liger_kernel"):
-        return _LIGER_BUDGET * architecture.hidden * size
-    return architecture.vocabulary * (size + 8)
+    """At their peak, when every token has a label."""
+    fused = train.kernels == "fused"
+    if device != "cuda":
+        return tokens * a.vocabulary * (size + (8 if fused else 12))
+    if not fused:
+        rows, words = _TRL_TILE
+        return min(tokens, rows) * min(words, a.vocabulary) * (size + 4) + 4 * tokens * a.hidden
+    if not importlib.util.find_spec("liger_kernel"):
+        return tokens * a.vocabulary * (size + 8)
+    parts = -(-a.vocabulary // (_LIGER_BUDGET * a.hidden))
+    rows = min(tokens, 1 << (-(-tokens // parts) - 1).bit_length())
+    return size * (rows * a.vocabulary + tokens * a.hidden)
+
+
+def _slack(train: TrainSettings, layers: float, logits: float, device: DeviceKind) -> float:
+    """What the allocator cannot use."""
+    if device != "cpu":
+        return _GPU_SLACK * (layers + logits)
+    if train.method == "full":
+        return 0.7 * logits
+    if train.gradient_checkpointing:
+        return 0.6 * (layers + logits)
+    if fuses_lora(train):
+        return 0.32 * (layers + logits)
+    if train.kernels == "fused" and train.dropout > 0:
+        return 0.65 * layers + 0.7 * logits
+    return 0.32 * layers + 0.7 * logits
 
 
 def _adapted(architecture: Architecture, train: TrainSettings) -> dict[str, tuple[int, int]]:
@@ -186,9 +214,8 @@ def _weights(architecture: Architecture, train: TrainSettings, size: int) -> flo
     return size * architecture.parameters
 
 
-def _kept_per_token(architecture: Architecture, train: TrainSettings, size: int) -> float:
+def _kept_per_token(a: Architecture, train: TrainSettings, size: int, device: DeviceKind) -> float:
     """Bytes that one layer keeps of one token for the backward pass."""
-    a = architecture
     kept = 2 * 4 * a.hidden + size * (2 * a.queries + 2 * a.keys) + 4 * a.heads
     kept += 3 * size * a.feed_forward
     if train.method == "full":
@@ -196,15 +223,27 @@ def _kept_per_token(architecture: Architecture, train: TrainSettings, size: int)
         return kept + fp32_stream + size * (3 * a.hidden + a.feed_forward)
     adapted = _adapted(a, train)
     inputs = {name: inside for name, (inside, _) in adapted.items()}
+    if train.kernels == "fused" and device == "cuda":
+        others = [
+            width for name, width in _distinct(inputs).items() if name in ("qkv", "gate_proj")
+        ]
+        kept = size * (2 * a.hidden + 2 * a.queries + 2 * a.keys + 3 * a.feed_forward)
+        kept += 4 * a.heads + size * (sum(others) + train.rank * len(adapted))
+        return kept + (4 * sum(inputs.values()) if train.dropout > 0 else 0)
     if size < 4 and not fuses_lora(train) and train.method != "qlora":
         kept += size * sum(inputs.values())
-    else:  # q, k and v share an input, and so do gate and up
-        shared = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "up_proj": "gate_proj"}
-        kept += size * sum({shared.get(name, name): n for name, n in inputs.items()}.values())
+    else:
+        kept += size * sum(_distinct(inputs).values())
     kept += size * train.rank * len(adapted)
     if train.dropout > 0:
         kept += 4 * sum(inputs.values())
     return kept
+
+
+def _distinct(inputs: dict[str, int]) -> dict[str, int]:
+    """Widths of the inputs, once for linears that share one: q, k and v, and gate and up."""
+    shared = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "up_proj": "gate_proj"}
+    return {shared.get(name, name): width for name, width in inputs.items()}
 
 
 def _milder(train: TrainSettings) -> Iterator[tuple[str, dict[str, Any]]]:
