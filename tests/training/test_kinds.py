@@ -83,7 +83,7 @@ def test_fused_linears_and_loss_give_the_gradients_of_peft_and_transformers(adap
     total = labelled_loss(causal, batch["input_ids"], batch["places"], batch["targets"])
     loss = total / len(batch["targets"])
     loss.backward()
-    assert float(loss) == pytest.approx(float(plain), rel=1e-5)
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
     for name, one in adapted.named_parameters():
         if one.requires_grad:
             torch.testing.assert_close(one.grad, expected[name], rtol=1e-3, atol=1e-6)
@@ -125,14 +125,14 @@ def test_what_is_shown_as_learned_is_the_answer_and_its_end_as_it_reaches_the_mo
     from haruon_tui.dataset import records
 
     wanted = setup_values()
-    view = label_view.look(small_base, dataset.train, wanted, tmp_path)
+    view = label_view.look(small_base, dataset.train, wanted, tmp_path / "a")
     answer = next(iter(records.read(dataset.train))).record["messages"][-1]["content"]
     assert [text for text, learned in view.pieces if learned] == [f"{answer}<|im_end|>"]
     assert view.ends == "<|im_end|>"
     assert view.records == 24
     longest = view.lengths[2]
     cut = wanted.model_copy(update={"max_length": longest - 1})
-    assert label_view.look(small_base, dataset.train, cut, tmp_path).too_long >= 1
+    assert label_view.look(small_base, dataset.train, cut, tmp_path / "b").too_long >= 1
 
     batch = next(batch for batch in first_batches(tmp_path, small_base, dataset))
     tokenizer = AutoTokenizer.from_pretrained(small_base)
