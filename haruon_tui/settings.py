@@ -42,8 +42,11 @@ class DatasetSettings(Section):
         default_factory=list, description="JSONL files of your own, relative to the workspace"
     )
     golden_weight: float = Field(
-        1.0, ge=0.0, le=100.0, description="times that a golden record is trained on; 2.5 is every "
-        "one twice, half of them once more"
+        1.0,
+        ge=0.0,
+        le=100.0,
+        description="times that a golden record is trained on; 2.5 is every one twice, half of "
+        "them once more",
     )
     composed_weight: float = Field(
         1.0, ge=0.0, le=100.0, description="the same for composed records"
@@ -55,8 +58,10 @@ class DatasetSettings(Section):
         1.0, ge=0.0, le=100.0, description="the same for the other records of your files"
     )
     augment: float = Field(
-        0.0, ge=0.0, le=10.0, description="records made from each record by putting its answers "
-        "differently"
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="records made from each record by putting its answers differently",
     )
     augment_by: list[Literal["order", "wording", "length"]] = Field(
         default_factory=lambda: ["order", "wording", "length"],  # type: ignore[arg-type]
@@ -96,7 +101,8 @@ class TrainSettings(Section):
     batch_size: int = Field(ge=1, le=4096, description="examples on the device at once")
     accumulation: int = Field(ge=1, le=4096, description="batches per optimizer step")
     batching: Literal["random", "grouped"] = Field(
-        "grouped", description="which examples share a batch: grouped takes like lengths, random any"
+        "grouped",
+        description="which examples share a batch: grouped takes like lengths, random any",
     )
     kernels: Literal["standard", "fused"] = Field(
         "fused",
@@ -126,7 +132,10 @@ class TrainSettings(Section):
         description="halves batch_size, doubles accumulation and goes on, or ends with an error",
     )
     early_stopping: int = Field(
-        0, ge=0, le=1000, description="ends after so many evaluations without a better one; 0: never"
+        0,
+        ge=0,
+        le=1000,
+        description="ends after so many evaluations without a better one; 0: never",
     )
     seed: int = Field(7, ge=0, description="order of the data and start of the adapter")
     deterministic: bool = Field(

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haruon_tui.dataset import golden, persona, records
-from haruon_tui.dataset.report import parse
 from haruon_tui.dataset.file_validation import validate_file
+from haruon_tui.dataset.report import parse
 from haruon_tui.dataset.validator import Finding, Validator, is_valid
 
 VALIDATOR = Validator()

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from haruon_tui.errors import StageError
 from haruon_tui.comparison import quality
 from haruon_tui.comparison.divergence import CHUNK, SCORED, Array, Baseline, score, summary
+from haruon_tui.errors import StageError
 from haruon_tui.gguf.quantize import quantize
 
 from .conftest import SENTENCES
