@@ -66,7 +66,7 @@ def _quality(programs: Path, folder: Path) -> dict[str, Any]:
     model = folder / "tiny.F16.gguf"
     convert(tiny.cached_base(JobContext.local(folder / "job")), model)
     text = folder / "text.txt"
-    said = list(composer.base_corpus(tiny.RECIPE.seed))[:TEXTS]
+    said = [text for text in composer.base_corpus(tiny.RECIPE.seed) if "<|" not in text][:TEXTS]
     text.write_text("\n\n".join(said), encoding="utf-8")
     ours_base, their_base = folder / "ours", folder / "theirs"
     common: dict[str, Any] = {"text": text, "chunks": CHUNKS, "baseline": ours_base}

@@ -13,7 +13,7 @@ NONE = "–"
 MARKS = {"kept": "✓", "open": "?", "broken": "✗"}
 """Whether a limit of the phone is kept; `open`: it lies inside the range of the estimate."""
 
-_ZERO = 5e-7
+_ZERO = 5e-6
 
 Value = float | str | tuple[float, ...] | None
 
@@ -46,15 +46,15 @@ def sort_rows(rows: Sequence[Row], column: Column, *, reverse: bool = False) -> 
 
 
 def with_error(value: float, error: float) -> str:
-    """`0.052 ± 0.001` with one digit of the error; a value too small to matter is 0."""
+    """`0.052±0.001` with one digit of the error; a value too small to matter is 0."""
     if abs(value) < _ZERO:
         return "0"
     if error < _ZERO:
-        return f"{value:.4f}"
+        return f"{value:.3g}"
     digits = 0
-    while digits < 6 and error * 10**digits < 0.95:
+    while digits < 5 and error * 10**digits < 0.95:
         digits += 1
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:.{digits}f}±{error:.{digits}f}"
 
 
 def size(count: float) -> str:
@@ -79,8 +79,8 @@ def _speed(key: str) -> dict[str, Any]:
     def cell(row: Row) -> str:
         if key not in row:
             return NONE
-        digits = 0 if row[key]["mean"] >= 1000 else 1
-        return f"{row[key]['mean']:,.{digits}f} ± {row[key]['sd']:,.{digits}f}"
+        digits = 0 if row[key]["mean"] >= 100 else 1
+        return f"{row[key]['mean']:,.{digits}f}±{row[key]['sd']:,.{digits}f}"
 
     return {"cell": cell, "value": lambda row: row[key]["mean"] if key in row else None}
 
@@ -122,7 +122,7 @@ _MEASURED = (
     ),
     Column(
         "peak_rss_bytes",
-        "Peak RSS",
+        "RSS",
         "the most memory that the process held, measured",
         **_figure("peak_rss_bytes", size),
     ),
@@ -172,7 +172,7 @@ _MEASURED = (
     ),
     Column(
         "same_top",
-        "Same top",
+        "Top 1",
         "how often the likeliest token is that of the F16 file",
         better="high",
         **_quality("same_top", lambda value, _: f"{value:.1%}"),
@@ -236,5 +236,6 @@ def amount(figure: Figure) -> str:
     """`1.05 GB`, or `est. 9.8–12.3` in seconds."""
     if not figure.estimated:
         return size(figure.most) if figure.unit == "bytes" else f"{figure.most:.2f}"
-    digits = 1 if figure.most >= 1 else 2 if figure.most >= 0.1 else 3
-    return f"est. {figure.least:.{digits}f}–{figure.most:.{digits}f}"
+    if figure.most < 0.1:
+        return "est. <0.1"
+    return f"est. {figure.least:.1f}–{figure.most:.1f}"

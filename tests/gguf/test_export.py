@@ -138,10 +138,11 @@ def test_cells_say_what_is_measured_and_what_is_estimated() -> None:
 
 
 def test_an_error_decides_how_many_digits_are_shown() -> None:
-    assert with_error(0.0521, 0.0013) == "0.052 ± 0.001"
-    assert with_error(1.03123, 0.00021) == "1.0312 ± 0.0002"
+    assert with_error(0.0521, 0.0013) == "0.052±0.001"
+    assert with_error(1.03123, 0.00021) == "1.0312±0.0002"
     assert with_error(1e-9, 1e-10) == "0"
-    assert with_error(1.0, 0.0) == "1.0000"
+    assert with_error(1.0, 0.0) == "1"
+    assert with_error(4e-5, 2e-6) == "4e-05"
 
 
 def test_reports_are_counted_by_what_is_right_in_them() -> None:
