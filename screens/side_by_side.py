@@ -50,9 +50,12 @@ class SideBySideScreen(ModalScreen[None]):
 
     CSS_PATH = stylesheet("gguf")
     BINDINGS: ClassVar = [
-        Binding("escape,q", "dismiss", "Back", key_display="esc"),
-        Binding("right,n", "case(1)", "Next case", key_display="→"),
-        Binding("left,p", "case(-1)", "Case before", key_display="←"),
+        Binding("escape", "dismiss", "Back", key_display="esc"),
+        Binding("q", "dismiss", show=False),
+        Binding("right", "case(1)", "Next case", key_display="→"),
+        Binding("left", "case(-1)", "Case before", key_display="←"),
+        Binding("n", "case(1)", show=False),
+        Binding("p", "case(-1)", show=False),
         Binding("a", "whole", "All of it"),
     ]
 
