@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TEXT_FILE = "held_out.txt"
 
 _LOOK_SECONDS = 0.2
+_KEPT_OF_A_REPORT = ("case", "tokens", "stopped", "score")
 _QUALITY = 0.3
 """Share of a file's time that goes to quality."""
 
@@ -106,7 +107,7 @@ def run(params: Params, job: JobContext) -> Result:
             where=str(params.files[0]),
             do=f"read {job.artifacts / COMPARISON_FILE}",
         )
-    return Result(summary=_summary(rows), rows=rows)
+    return Result(summary=_summary(rows), rows=[_without_texts(row) for row in rows])
 
 
 def spread(cases: Sequence[Case], wanted: int) -> list[Case]:
@@ -114,6 +115,12 @@ def spread(cases: Sequence[Case], wanted: int) -> list[Case]:
     if wanted >= len(cases):
         return list(cases)
     return [cases[index * len(cases) // wanted] for index in range(wanted)]
+
+
+def _without_texts(row: Row) -> Row:
+    """What the event log keeps of a row; comparison.json has the reports themselves."""
+    short = [{key: made[key] for key in _KEPT_OF_A_REPORT} for made in row["reports"]]
+    return {**row, "reports": short}
 
 
 def _text(held_out: Path) -> str:

@@ -126,11 +126,15 @@ class EventWriter:
         return end
 
     def _last_seq(self) -> int:
-        start = max(0, self._end - TAIL_BYTES)
-        lines = os.pread(self._descriptor, self._end - start, start).splitlines()
-        for event in parse(reversed(lines)):
-            return int(event["seq"])
-        return 0
+        reach = TAIL_BYTES
+        while True:
+            start = max(0, self._end - reach)
+            lines = os.pread(self._descriptor, self._end - start, start).splitlines()
+            for event in parse(reversed(lines)):
+                return int(event["seq"])
+            if not start:
+                return 0
+            reach *= 4
 
 
 class EventReader:
@@ -163,18 +167,24 @@ class EventReader:
 
 
 def tail(path: Path) -> list[Event]:
-    """The whole events in the last 64 KiB of a log, oldest first."""
-    try:
-        with path.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            start = max(0, size - TAIL_BYTES)
-            stream.seek(start)
-            block = stream.read()
-    except FileNotFoundError:
-        return []
-    if start:
-        block = block[block.find(b"\n") + 1 :]
-    return list(parse(block[: block.rfind(b"\n") + 1].splitlines()))
+    """The whole events in the last 64 KiB of a log, oldest first; of more than that where they
+    hold none, as a result may be larger."""
+    reach = TAIL_BYTES
+    while True:
+        try:
+            with path.open("rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                start = max(0, size - reach)
+                stream.seek(start)
+                block = stream.read()
+        except FileNotFoundError:
+            return []
+        if start:
+            block = block[block.find(b"\n") + 1 :]
+        found = list(parse(block[: block.rfind(b"\n") + 1].splitlines()))
+        if found or not start:
+            return found
+        reach *= 4
 
 
 def parse(lines: Iterable[bytes]) -> Iterable[Event]:

@@ -64,6 +64,16 @@ def test_nan_and_infinities_survive_the_log(log):
     assert curves.last("b") == -math.inf
 
 
+def test_an_event_larger_than_the_tail_is_still_the_last_one(log):
+    first = EventWriter(log, attempt=1)
+    first.write("log", text="before")
+    first.write("finished", result={"rows": ["x" * 1000] * 400})
+    first.close()
+    assert [event["kind"] for event in tail(log)][-1] == "finished"
+    EventWriter(log, attempt=2).write("log", text="after")
+    assert tail(log)[-1]["seq"] == 3
+
+
 def test_the_tail_of_a_long_log_is_whole_events(log):
     writer = EventWriter(log, attempt=1)
     for step in range(3000):
