@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-ALL = ("startup", "lateness", "browser")
+ALL = ("startup", "lateness", "browser", "training_screen")
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def _quality(programs: Path, folder: Path) -> dict[str, Any]:
     ours_base, their_base = folder / "ours", folder / "theirs"
     common: dict[str, Any] = {"text": text, "chunks": CHUNKS, "baseline": ours_base}
     quality.measure(model, **common, is_baseline=True)
-    their = [programs / "llama-perplexity", "-f", text, "-c", "512", "--chunks", CHUNKS]
+    their = [programs / "llama-perplexity", "-f", text, "-c", 512, "-b", 512, "--chunks", CHUNKS]
     their += ["--kl-divergence-base", their_base]
     _run([*their, "-m", model])
     found: dict[str, Any] = {}

@@ -12,8 +12,10 @@ from haruon_tui.workspace import Workspace
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tickets of the tests never meet those of the developer's own jobs."""
+    """Tickets of the tests never meet those of the developer's own jobs, and no training of them
+    is logged anywhere else."""
     monkeypatch.setenv("HARUON_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("WANDB_MODE", "disabled")
 
 
 @pytest.fixture

@@ -59,7 +59,6 @@ def dtype(precision: Precision) -> torch.dtype:
 
     if precision == "fp16" and device() == "cpu":
         return torch.float32
-
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bf16() else torch.float32
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]

@@ -78,9 +78,11 @@ def run(params: Params, job: JobContext) -> Result:
     from transformers import AutoTokenizer
 
     from haruon_tui.model import compute
-    from haruon_tui.training.checkpoints import Checkpoints, Progress
+    from haruon_tui.training import recovery
+    from haruon_tui.training.checkpoints import Checkpoints
 
     wanted = params.settings
+    compute.use_growing_segments()
     compute.use_allowed_cores()
     job.progress(0, 1, phase="reading the examples", unit="files")
     tokenizer = AutoTokenizer.from_pretrained(params.model, padding_side="right")
@@ -95,23 +97,53 @@ def run(params: Params, job: JobContext) -> Result:
         )
     _wait_for_memory(params, train.longest, job)
     checkpoints = Checkpoints(job.scratch / "checkpoints")
-    for step in checkpoints.remove_incomplete():
-        job.log(f"checkpoint {step} was not written to its end: removed", "warning")
+    for step, fault in checkpoints.remove_broken().items():
+        job.log(f"checkpoint {step} {fault}: removed", "warning")
+    params = params.model_copy(update={"settings": recovery.remembered(wanted, job.scratch)})
+    trainer = None
+    while trainer is None:
+        try:
+            trainer = _train(params, job, tokenizer, train, evaluation, checkpoints)
+        except RuntimeError as error:
+            if not recovery.is_out_of_memory(error):
+                raise
+            smaller = recovery.smaller_batches(params.settings, error, job, checkpoints)
+            params = params.model_copy(update={"settings": smaller})
+        if trainer is None:
+            recovery.release_memory()  # only now nothing holds the failed attempt
+            checkpoints.remove_broken()
+    progress = trainer.progress
+    best = progress.best_step or progress.step
+    with job.artifact("adapter", step=best) as temporary:
+        _publish(checkpoints.path(best), temporary)
+    return _result(trainer, progress, best, len(train.encoded), train, wanted)
+
+
+def _train(
+    params: Params,
+    job: JobContext,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Examples,
+    evaluation: Examples,
+    checkpoints: Checkpoints,
+) -> ReportingTrainer:
+    """Train from the newest checkpoint, or from the base, to the end."""
+    from haruon_tui.training import loggers
+    from haruon_tui.training.checkpoints import Progress
+
     progress = checkpoints.newest() or Progress()
     if progress.step:
         job.log(f"going on from step {progress.step}")
     job.raise_if_stopped()
     job.progress(0, 1, phase="loading the base model", unit="models")
-    trainer = _trainer(params, job, tokenizer, train, evaluation, checkpoints, progress)
-    trainer.utilisation_per_speed = _utilisation_per_speed(params, train)
-    if wanted.sample_every:
-        _add_samples(trainer, params, tokenizer, job)
-    job.raise_if_stopped()
-    _fit(trainer)
-    best = progress.best_step or progress.step
-    with job.artifact("adapter", step=best) as temporary:
-        _publish(checkpoints.path(best), temporary)
-    return _result(trainer, progress, best, len(train.encoded), train, wanted)
+    with loggers.attached(job, progress.step, params.settings):
+        trainer = _trainer(params, job, tokenizer, train, evaluation, checkpoints, progress)
+        trainer.utilisation_per_speed = _utilisation_per_speed(params, train)
+        if params.settings.sample_every:
+            _add_samples(trainer, params, tokenizer, job)
+        job.raise_if_stopped()
+        _fit(trainer)
+    return trainer
 
 
 def _wait_for_memory(params: Params, longest: int, job: JobContext) -> None:

@@ -6,6 +6,7 @@ This module imports torch and trl; only a stage that trains imports it.
 from __future__ import annotations
 
 import functools
+import math
 import time
 from typing import Any
 
@@ -20,6 +21,7 @@ from haruon_tui.training.batches import Order, collate
 from haruon_tui.training.checkpoints import Checkpoints, Progress
 from haruon_tui.training.fused_lora import fuse
 from haruon_tui.training.loss import can_score, labelled_loss, use_liger
+from haruon_tui.training.recovery import diverged_error, make_room
 from haruon_tui.training.short_attention import use_short_attention
 
 
@@ -117,9 +119,18 @@ class ReportingTrainer(SFTTrainer):
         progress.seconds += now - self._clock
         self._step_tokens = 0
         self._clock = now
-        if step == 1 or step % self.log_every == 0 or step == self.state.max_steps:
+        diverged = self._diverged(logs)
+        if step == 1 or step % self.log_every == 0 or step == self.state.max_steps or diverged:
             self._report(step, logs)
         self.job.progress(step, self.state.max_steps, phase="training", unit="steps")
+        if diverged:
+            raise diverged_error(step, logs, self.checkpoints)
+
+    def _diverged(self, logs: dict[str, float]) -> bool:
+        """Whether the weights are of no use any more. In fp16 a gradient that overflows is passed
+        over, and the next one is scaled less."""
+        norm = 0.0 if self.args.fp16 else logs["grad_norm"]
+        return not (math.isfinite(logs["loss"]) and math.isfinite(norm))
 
     def _report(self, step: int, logs: dict[str, float]) -> None:
         progress = self.progress
@@ -136,6 +147,15 @@ class ReportingTrainer(SFTTrainer):
             **used,
         )
         progress.losses = []
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where a checkpoint is written before it is whole."""
+        return str(self.checkpoints.unfinished)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint, once the disk has room for it."""
+        make_room(self.checkpoints, self.progress, self.keep_checkpoints, self.model, self.job)
+        super()._save_checkpoint(model, trial)
 
     def saved(self) -> None:
         """Mark the checkpoint just written as complete, and evaluate where that is due."""
@@ -161,7 +181,7 @@ class ReportingTrainer(SFTTrainer):
             loss = float(self.evaluate()["eval_loss"])
         self.progress.evaluations[step] = loss
         self.job.metric(step, eval_loss=loss)
-        self.checkpoints.complete(self.progress)
+        self.checkpoints.update(self.progress)
 
     def is_evaluation_step(self, step: int) -> bool:
         """Whether a checkpoint is written and the loss is evaluated after this step."""

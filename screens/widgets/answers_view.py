@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST = 24
 """Answers shown to one prompt, evenly over the training, the first and the newest among them."""
 
+_PROMPT_CHARACTERS = 200
+
 NOTHING_YET = (
     "No sample answer yet. A training writes them every train.sample_every steps; 0 takes none."
 )
@@ -26,7 +28,9 @@ def answers_text(answers: Sequence[Answer], most: int = MOST) -> Text:
         return Text(NOTHING_YET)
     text = Text()
     for prompt in dict.fromkeys(answer.prompt for answer in answers):
-        text.append(f"{one_line(prompt)[:400]}\n", style="bold")
+        asked = one_line(prompt)
+        cut = "…" if len(asked) > _PROMPT_CHARACTERS else ""
+        text.append(f"{asked[:_PROMPT_CHARACTERS]}{cut}\n", style="bold")
         own = [answer for answer in answers if answer.prompt == prompt]
         for answer in reversed(_evenly(own, most)):
             text.append(f"step {answer.step:,}\n", style="italic")

@@ -31,7 +31,7 @@ def test_without_a_quota_the_affinity_mask_decides(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("asked", "given"),
-    [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)],
+    [("bf16", torch.bfloat16), ("fp32", torch.float32)],
 )
 def test_a_precision_that_is_asked_for_is_given(
     asked: compute.Precision, given: torch.dtype
@@ -50,3 +50,10 @@ def test_a_cpu_computes_in_bf16_only_where_it_multiplies_bf16(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert compute.dtype("auto") == given
+
+
+def test_fp16_is_given_by_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "device", lambda: "cpu")
+    assert compute.dtype("fp16") == torch.float32
+    monkeypatch.setattr(compute, "device", lambda: "cuda")
+    assert compute.dtype("fp16") == torch.float16

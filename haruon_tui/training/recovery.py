@@ -1,0 +1,144 @@
+"""What a training does where it cannot go on as it was: no memory, no disk, a loss that is none.
+
+This module imports torch; only a stage that trains imports it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from haruon_tui import artifacts
+from haruon_tui.errors import StageError
+from haruon_tui.hardware.gpu_wait import gib
+from haruon_tui.jobs.context import JobContext
+from haruon_tui.settings import TrainSettings
+from haruon_tui.training.checkpoints import Checkpoints, Progress
+
+_BATCHES = "batches.json"
+
+_NO_MEMORY = (
+    "can't allocate memory",  # torch's allocator on a CPU
+    "backend out of memory",  # MPS
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
+
+_BYTES_PER_TRAINED = 12
+"""A weight and AdamW's two moments in fp32."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had too little memory; not every backend has an error of
+    its own for it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+def smaller_batches(
+    wanted: TrainSettings, error: BaseException, job: JobContext, checkpoints: Checkpoints
+) -> TrainSettings:
+    """Settings with at most half the examples on the device at once and as many per optimizer
+    step, which are said in the log and remembered for the attempts after this one.
+
+    Raises StageError where the settings do not allow it or one example is too much.
+    """
+    total = wanted.batch_size * wanted.accumulation
+    reason = str(error).strip().split("\n")[0][:200]
+    if wanted.on_out_of_memory == "fail" or wanted.batch_size == 1:
+        raise StageError(
+            f"out of memory with {wanted.batch_size} examples at once: {reason}",
+            where="train.batch_size",
+            do=_remedy(wanted),
+        ) from None
+    batch = max(size for size in range(1, wanted.batch_size // 2 + 1) if total % size == 0)
+    smaller = wanted.model_copy(update={"batch_size": batch, "accumulation": total // batch})
+    newest = checkpoints.newest()
+    job.log(
+        f"out of memory with {wanted.batch_size} examples at once ({reason}): now {batch} at "
+        f"once, {smaller.accumulation} times per optimizer step, which stays at {total}; going "
+        + (f"on from step {newest.step}" if newest else "back to the start"),
+        "warning",
+    )
+    artifacts.write_json(
+        job.scratch / _BATCHES,
+        {"batch_size": smaller.batch_size, "accumulation": smaller.accumulation},
+    )
+    return smaller
+
+
+def remembered(wanted: TrainSettings, scratch: Path) -> TrainSettings:
+    """The settings with the smaller batches that an earlier attempt needed, where one did."""
+    try:
+        batches = json.loads((scratch / _BATCHES).read_text("utf-8"))
+    except FileNotFoundError:
+        return wanted
+    return wanted.model_copy(update=batches)
+
+
+def release_memory() -> None:
+    """Give back what a training held that is not referred to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def diverged_error(step: int, logs: dict[str, float], checkpoints: Checkpoints) -> StageError:
+    """What there is to say when the loss or the gradient of a step is NaN or infinite."""
+    newest = checkpoints.newest()
+    kept = (
+        f"the last good checkpoint, of step {newest.step}, is kept in "
+        f"{checkpoints.path(newest.step)}"
+        if newest
+        else "no checkpoint had been written before it"
+    )
+    return StageError(
+        f"at step {step} the loss is {logs['loss']:.4g} and the norm of its gradient "
+        f"{logs['grad_norm']:.4g}: training has stopped, {kept}",
+        where="train.learning_rate",
+        expected="finite numbers",
+        do="lower learning_rate, add warmup or lower max_grad_norm under [train]; with precision "
+        '= "fp16", take bf16 or fp32',
+    )
+
+
+def make_room(
+    checkpoints: Checkpoints, progress: Progress, keep: int, model: Any, job: JobContext
+) -> None:
+    """Remove old checkpoints where the disk has no room for the next one, never the best one;
+    say so, and say ahead that it will come to that."""
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    room = checkpoints.make_room(keep, progress.best_step, trained * _BYTES_PER_TRAINED)
+    sizes = f"{gib(room.free)} are free, a checkpoint takes {gib(room.next)}"
+    for step in room.removed:
+        job.log(f"the disk is nearly full: checkpoint {step} removed; {sizes}", "warning")
+    if room.short:
+        job.log(f"the disk has no room for the next checkpoint: {sizes}", "warning")
+    elif room.soon_short and not checkpoints.warned:
+        checkpoints.warned = True
+        job.log(
+            f"the disk will be full: {sizes}, and {keep} and the best one are to be kept. The "
+            "oldest are removed when it comes to that; train.keep_checkpoints keeps fewer",
+            "warning",
+        )
+
+
+def _remedy(wanted: TrainSettings) -> str:
+    ways = []
+    if wanted.batch_size > 1:
+        ways.append('on_out_of_memory = "smaller batches"')
+    if not wanted.gradient_checkpointing:
+        ways.append("gradient_checkpointing = true")
+    ways.append(f"a max_length below {wanted.max_length}")
+    if wanted.method == "full":
+        ways.append('method = "lora"')
+    elif wanted.method != "qlora":
+        ways.append('method = "qlora"')
+    return f"under [train]: {', or '.join(ways)}; then haruon train again"
