@@ -17,7 +17,7 @@ def page() -> str:
     parts = [
         "# The rules of a dataset",
         "Written by `python scripts/rules_page.py` from `data/rules`; a test holds it up to date. "
-        "An error leaves a record out of training, a warning does not. `haruon data validate FILE` "
+        "An error leaves a record out of training, a warning does not. `haruon data validate` "
         "checks by the set that `dataset.rules` names; a set of your own is a file of the same "
         "form.",
         *(_rule_set(rules.load(name)) for name in SETS),
