@@ -135,8 +135,6 @@ _ALL = (
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
 PIPELINE: tuple[str, ...] = tuple(
-    stage.name
-    for stage in _ALL
-    if stage.name not in ("generate", "probe", "selftest", "pipeline")
+    stage.name for stage in _ALL if stage.name not in ("generate", "probe", "selftest", "pipeline")
 )
 """The stages in the order in which they run."""

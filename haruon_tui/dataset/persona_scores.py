@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 
 from haruon_tui.dataset.quotations import QUOTED
 from haruon_tui.dataset.report import SUMMARY, Report
@@ -34,20 +35,22 @@ def expert(rule: Rule, report: Report) -> float:
 
 def empathic(rule: Rule, report: Report) -> float:
     """Sections that acknowledge a feeling, an effort or a strength, out of three."""
-    return min(1.0, _sections_with(rule, report) / 3)
+    return _sections_with(rule, report, 3) / 3
 
 
 def insightful(rule: Rule, report: Report) -> float:
     """Half: sections that set two things against each other or draw a consequence, out of three;
     half: traits that the summary touches, out of two."""
     fields = _fields(rule)
-    touched = sum(bool(field.search(report.summary)) for field in fields.values())
-    return min(1.0, _sections_with(rule, report) / 3) / 2 + min(1.0, touched / 2) / 2
+    summary = report.summary
+    touching = (field for field in fields.values() if field.search(summary))
+    touched = sum(1 for _ in islice(touching, 2))
+    return _sections_with(rule, report, 3) / 6 + touched / 4
 
 
 def careful(rule: Rule, report: Report) -> float:
     """Sections with a hedged reading, out of four."""
-    return min(1.0, _sections_with(rule, report) / 4)
+    return _sections_with(rule, report, 4) / 4
 
 
 def structured(rule: Rule, report: Report) -> float:
@@ -73,13 +76,13 @@ SCORES: dict[str, Score] = {
 }
 
 
-def _sections_with(rule: Rule, report: Report) -> int:
+def _sections_with(rule: Rule, report: Report, enough: int) -> int:
+    """How many of the trait sections and the summary have the pattern; counts up to `enough`."""
     if rule.regex is None:
         return 0
-    found = sum(bool(rule.regex.search(part.body)) for part in report.traits)
-    return found + sum(
-        bool(rule.regex.search(part.body)) for part in report.parts if part.key == SUMMARY
-    )
+    summaries = [part for part in report.parts if part.key == SUMMARY]
+    bodies = (part.body for part in (*report.traits, *summaries))
+    return sum(1 for _ in islice(filter(rule.regex.search, bodies), enough))
 
 
 def _fields(rule: Rule) -> dict[str, re.Pattern[str]]:

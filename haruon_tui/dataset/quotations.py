@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from haruon_tui.dataset import korean
 from haruon_tui.dataset.characters import look
@@ -34,16 +34,19 @@ LONGEST_NAME = 24
 """Characters of the name of a type."""
 
 
-def phrases(text: str) -> list[tuple[int, str]]:
-    """The phrases in quotation marks, without the marks, and where each begins."""
+def phrases(text: str, but_not_in: str = "") -> list[tuple[int, str]]:
+    """The phrases in quotation marks, without the marks, and where each begins; those that stand
+    in `but_not_in` are passed over."""
     pieces = text.split("'")
     inside = pieces[1::2]
     pair_off = len(pieces) % 2 and all(inside) and "\n" not in "".join(inside)
     other_marks = '"' in text or not look(text).usual
     if not pair_off or other_marks or max(map(len, inside), default=0) > LONGEST:
-        return [(match.start() + 1, match[0][1:-1]) for match in QUOTED.finditer(text)]
-    starts = accumulate(len(piece) + 1 for piece in pieces)
-    return list(zip(islice(starts, 0, None, 2), inside, strict=False))
+        found = [(match.start() + 1, match[0][1:-1]) for match in QUOTED.finditer(text)]
+        return [each for each in found if each[1] not in but_not_in]
+    wanted = [place for place, phrase in enumerate(inside) if phrase not in but_not_in]
+    ends = list(accumulate(map(len, pieces))) if wanted else []
+    return [(ends[2 * place] + 2 * place + 1, inside[place]) for place in wanted]
 
 
 def share_said(phrase: str, answers: str) -> float:

@@ -97,8 +97,7 @@ def metadata(rule: Rule, record: object) -> Iterator[Hit]:
     if not isinstance(levels, dict):
         yield Hit("'levels' is not an object", ".metadata.levels")
         return
-    reports = [m.get("content") for _, m in messages(record) if m.get("role") == "assistant"]
-    written = parse(reports[-1]).levels if reports and isinstance(reports[-1], str) else {}
+    written = parse(records.content(record, "assistant")).levels
     for key, level in levels.items():
         path = f".metadata.levels.{key}"
         if key not in _TRAITS:
@@ -124,7 +123,7 @@ def answers(rule: Rule, record: object) -> Iterator[Hit]:
         yield Hit(_first_missing(text), path)
         return
     for number, trait in enumerate(persona.TRAITS, start=1):
-        if not any(letter.isalnum() for letter in given[trait.key]):
+        if not any(map(str.isalnum, given[trait.key])):
             start = text.index(trait.korean)
             end = text.find("\n", start)
             detail = f"answer {number} ({trait.korean}) is empty"

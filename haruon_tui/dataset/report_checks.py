@@ -182,8 +182,7 @@ def said(rule: Rule, text: str, report: Report, answers: str) -> Iterator[Hit]:
 
     In the summary, a phrase that is no sentence names a type ('지킴이') and is no quotation.
     """
-    not_word_for_word = [found for found in quotations.phrases(text) if found[1] not in answers]
-    for start, phrase in not_word_for_word:
+    for start, phrase in quotations.phrases(text, but_not_in=answers):
         part = next((part for part in reversed(report.parts) if part.end <= start), None)
         if part is None or (part.key == SUMMARY and quotations.is_a_name(phrase)):
             continue

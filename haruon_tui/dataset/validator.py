@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
@@ -154,26 +154,44 @@ class Validator:
         return found
 
     def _lengths(self, record: object) -> Iterator[Finding]:
-        total = 0
-        report: tuple[str, int] | None = None
-        for place, message in messages(record):
-            text, role = message.get("content"), message.get("role")
-            if isinstance(text, str):
-                count = self._tokens.count(text, spoken=role == "user")
-                total += count + token_lengths.PER_MESSAGE
-                if role == "assistant":
-                    report = (f"$.messages[{place}].content", count)
-        if report is None:
+        at_most = _counted(record, self._tokens.at_most)
+        if at_most is None or not any(self._too_long(at_most)):
             return
-        path, count = report
-        for name, tokens in (("report-tokens", count), ("context-tokens", total)):
+        exact = _counted(record, self._tokens.count) or at_most
+        for rule, limit, tokens in self._too_long(exact):
+            detail = f"{tokens} tokens, {limit:.0f} fit"
+            if not self._tokens.exact:
+                detail = f"at most {tokens} tokens (an estimate without the tokenizer), "
+                detail += f"{limit:.0f} fit"
+            yield make_finding(rule, Hit(detail, proven=self._tokens.exact), exact.path, None)
+
+    def _too_long(self, counted: _Counted) -> Iterator[tuple[Rule, float, int]]:
+        lengths = (("report-tokens", counted.report), ("context-tokens", counted.context))
+        for name, tokens in lengths:
             rule = self._token_rules.get(name)
             if rule is not None and rule.limit is not None and tokens > rule.limit:
-                detail = f"{tokens} tokens, {rule.limit:.0f} fit"
-                if not self._tokens.exact:
-                    detail = f"at most {tokens} tokens (an estimate without the tokenizer), "
-                    detail += f"{rule.limit:.0f} fit"
-                yield make_finding(rule, Hit(detail, proven=self._tokens.exact), path, None)
+                yield rule, rule.limit, tokens
+
+
+class _Counted(NamedTuple):
+    """Tokens of a record's report, which stands at `path`, and of all its messages."""
+
+    path: str
+    report: int
+    context: int
+
+
+def _counted(record: object, count: Callable[..., int]) -> _Counted | None:
+    """None for a record without a report."""
+    path, report, context = "", 0, 0
+    for place, message in messages(record):
+        text, role = message.get("content"), message.get("role")
+        if isinstance(text, str):
+            tokens = count(text, spoken=role == "user")
+            context += tokens + token_lengths.PER_MESSAGE
+            if role == "assistant":
+                path, report = f"$.messages[{place}].content", tokens
+    return _Counted(path, report, context) if path else None
 
 
 def _texts(

@@ -362,8 +362,5 @@ def test_the_settings_that_matter_are_named():
 
 
 def test_the_screen_loads_no_plotting_library_before_it_is_shown():
-    code = (
-        "import sys, haruon_tui.screens.training\n"
-        "assert 'numpy' not in sys.modules"
-    )
+    code = "import sys, haruon_tui.screens.training\nassert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
