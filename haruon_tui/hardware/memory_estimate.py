@@ -28,9 +28,9 @@ the backward pass, in bytes. `c` is the size of a number in the precision, 4 tha
   (training/loss.py).
 * buffers: what the runtime itself takes, and what the allocator cannot use. On a CPU glibc's
   malloc, in which long-lived tensors stand between short-lived ones, takes 0.3 to 0.7 of
-  activations and logits again (`python -m bench memory_estimate`). On a GPU the context takes
-  0.8 GB, and the allocator with expandable segments next to nothing (`python -m bench
-  gpu_memory`, NVIDIA H200).
+  activations and logits again, more where a whole model is trained with checkpointing (`python -m
+  bench memory_estimate`). On a GPU the context takes 0.8 GB, and the allocator with expandable
+  segments next to nothing (`python -m bench gpu_memory`, NVIDIA H200).
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ def _slack(train: TrainSettings, layers: float, logits: float, device: DeviceKin
     if device != "cpu":
         return _GPU_SLACK * (layers + logits)
     if train.method == "full":
-        return 0.7 * logits
+        plain, checkpointing = (0.72, 1.15) if number_bytes(train) < 4 else (0.34, 0.95)
+        share = checkpointing if train.gradient_checkpointing else plain
+        return share * (layers + logits)
     if train.gradient_checkpointing:
         return 0.6 * (layers + logits)
     if fuses_lora(train):
@@ -219,8 +221,10 @@ def _kept_per_token(a: Architecture, train: TrainSettings, size: int, device: De
     kept = 2 * 4 * a.hidden + size * (2 * a.queries + 2 * a.keys) + 4 * a.heads
     kept += 3 * size * a.feed_forward
     if train.method == "full":
-        fp32_stream = 2.5 * 4 * a.hidden if size < 4 else 0
-        return kept + fp32_stream + size * (3 * a.hidden + a.feed_forward)
+        if size == 4:
+            return kept + 4 * (3 * a.hidden + a.feed_forward)
+        # The stream is fp32, and autocast makes each linear a copy of its input.
+        return kept + 2.5 * 4 * a.hidden + size * (6 * a.hidden + a.feed_forward)
     adapted = _adapted(a, train)
     inputs = {name: inside for name, (inside, _) in adapted.items()}
     if train.kernels == "fused" and device == "cuda":
