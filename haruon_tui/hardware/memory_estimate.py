@@ -195,7 +195,7 @@ def _slack(train: TrainSettings, layers: float, logits: float, device: DeviceKin
     if fuses_lora(train):
         return 0.32 * (layers + logits)
     if train.kernels == "fused" and train.dropout > 0:
-        return 0.65 * layers + 0.7 * logits
+        return 0.8 * layers + 0.7 * logits
     return 0.32 * layers + 0.7 * logits
 
 

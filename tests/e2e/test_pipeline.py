@@ -117,7 +117,7 @@ def test_a_changed_training_parameter_reruns_training_and_what_follows_and_nothi
     )
     first = {row["stage"]: row for row in document(folder, "pipeline")["result"]["stages"]}
     assert {row["how"] for row in first.values()} == {"new"}
-    file.write_text(file.read_text().replace("rank = 8", "rank = 4"))
+    file.write_text(file.read_text().replace("alpha = 16", "alpha = 8"))
     second = {row["stage"]: row for row in document(folder, "pipeline")["result"]["stages"]}
     before = PIPELINE.index("train")
     assert {second[name]["how"] for name in PIPELINE[:before]} == {"reused"}
