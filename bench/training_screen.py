@@ -1,5 +1,5 @@
-"""The Train screen on a run of 200,000 logged points: how long until its whole curve is seen, how
-long a redraw takes, and how late the event loop wakes while 50 points a second come in.
+"""The Train screen on a run of 200,000 logged points: how long until its curve is seen and until it
+is seen to its last point, how long a redraw takes, and how late the event loop wakes while 50 points a second come in.
 
 Every point has four metrics and is followed by a progress event, as a training with log_every = 1
 writes them.
@@ -28,7 +28,7 @@ from haruon_tui.workspace import Workspace
 POINTS = 200_000
 _LIVE_PER_SECOND = 50
 _LIVE_SECONDS = 20.0
-_BARS = {"open_seconds": 1.0, "redraw_max_ms": 50.0, "lateness_p99_ms": 50.0}
+_BARS = {"open_seconds": 1.0, "redraw_p90_ms": 50.0, "lateness_p99_ms": 50.0}
 
 
 def measure() -> dict[str, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from functools import lru_cache
-from itertools import pairwise
+from operator import lt
 from pathlib import Path
 
 from haruon_tui.jobs.curve import Block, gathered
@@ -53,29 +53,29 @@ class NewsReader:
 
 def news(piece: bytes) -> list[Event]:
     """The events of whole lines, as NewsReader.read gives them."""
-    lines = piece.splitlines()
-    others = [line for line in lines if _METRIC not in line]
-    last = next((line for line in reversed(others) if _PROGRESS in line), None)
-    metrics = len(lines) - len(others)
-    others = [line for line in others if _PROGRESS not in line]
-    if last is not None:
-        others.append(last)
-    if block := _alike(piece, lines, metrics):
+    metrics, others = piece.count(_METRIC), []
+    if metrics + piece.count(_PROGRESS) < piece.count(b"\n"):
+        lines = piece.splitlines()
+        others = [line for line in lines if _METRIC not in line and _PROGRESS not in line]
+    if (at := piece.rfind(_PROGRESS)) >= 0:
+        others.append(piece[piece.rfind(b"\n", 0, at) + 1 : piece.find(b"\n", at)])
+    if block := _alike(piece, metrics):
         event, rest = block
         unlike = list(parse(rest))
         if all(one.get("attempt") == event["attempt"] for one in unlike):
             found = [event, *gathered(unlike), *parse(others)]
             return sorted(found, key=lambda one: int(one["seq"]))
-    points = [line for line in lines if _METRIC in line]
+    points = [line for line in piece.splitlines() if _METRIC in line]
     return sorted(gathered(list(parse([*points, *others]))), key=lambda one: int(one["seq"]))
 
 
-def _alike(piece: bytes, lines: list[bytes], metrics: int) -> tuple[Event, list[bytes]] | None:
+def _alike(piece: bytes, metrics: int) -> tuple[Event, list[bytes]] | None:
     """The metric lines with the same names as the first one as a gathered event, and the other
     metric lines; None where there is any doubt. `metrics` is how many there are."""
     if metrics < 2:
         return None
-    first = _FIRST.search(next(line for line in lines if _METRIC in line))
+    at = piece.find(_METRIC)
+    first = _FIRST.match(piece[at : piece.find(b"\n", at)])
     names = _NAME.findall(first[1]) if first else []
     if not names or first is None or first[1].count(b":") != len(names):
         return None
@@ -83,12 +83,12 @@ def _alike(piece: bytes, lines: list[bytes], metrics: int) -> tuple[Event, list[
     rows = pattern.findall(piece)
     rest: list[bytes] = []
     if len(rows) < metrics:
-        rest = [line for line in lines if _METRIC in line and start not in line]
+        rest = [line for line in piece.splitlines() if _METRIC in line and start not in line]
     if len(rows) + len(rest) != metrics or not rows:
         return None
     seqs, attempts, steps, *columns = zip(*rows, strict=True)
     numbers = array("q", map(int, steps))
-    if len(set(attempts)) > 1 or any(a >= b for a, b in pairwise(numbers)):
+    if len(set(attempts)) > 1 or not all(map(lt, numbers, numbers[1:])):
         return None
     try:
         values = {

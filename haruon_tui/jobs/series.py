@@ -107,7 +107,7 @@ class Series:
             lows, highs = self._lows[level], self._highs[level]
             for group in range(len(lows), len(below_low) // _GROUP):
                 start, end = group * _GROUP, (group + 1) * _GROUP
-                if level == 0 and self.gap_between(start, end):
+                if level == 0 and self.gaps and self.gap_between(start, end):
                     finite = [value for value in self.values[start:end] if math.isfinite(value)]
                     lows.append(min(finite, default=math.inf))
                     highs.append(max(finite, default=-math.inf))

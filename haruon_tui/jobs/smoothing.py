@@ -7,6 +7,8 @@ import math
 from haruon_tui.jobs.series import Series
 
 _AT_ONCE = 40_000
+_NONE_LEFT = 1e-17
+"""A rest of the start that changes no average: 1 - rest is 1."""
 
 
 class Smoothed:
@@ -30,7 +32,14 @@ class Smoothed:
         start = len(self.series)
         average, rest, weight = self._average, self._rest, self.weight
         found = []
-        for value in self.source.values[start : start + _AT_ONCE]:
+        taken = self.source.values[start : start + _AT_ONCE]
+        if rest < _NONE_LEFT and math.isfinite(sum(taken)):  # a shorter way to the same
+            share = 1.0 - weight
+            for value in taken:
+                average = weight * average + share * value
+                found.append(average)
+            taken = taken[:0]
+        for value in taken:
             if math.isfinite(value):
                 average = weight * average + (1.0 - weight) * value
                 rest *= weight

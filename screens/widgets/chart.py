@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from haruon_tui.jobs.curve import Curves
 
 _SECONDS_BETWEEN_FRAMES = 1 / 3
+_SECONDS_WHILE_BEHIND = 0.03
 EVAL_MARKER, LINE_MARKER = "◆", "⠒⠒"
 OVERLAY_STYLES = ("secondary", "accent", "warning", "success")
 
@@ -176,7 +177,7 @@ class Chart(Widget):
             self._lines.append(Strip([Segment("No finite point here.", styles["axis"])]))
         self.refresh()
         if behind:
-            self.draw_soon()
+            self._timer = self.set_timer(_SECONDS_WHILE_BEHIND, self.draw)
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._lines):
