@@ -1,5 +1,6 @@
-"""The Train screen on a run of 200,000 logged points: how long until its curve is seen and until it
-is seen to its last point, how long a redraw takes, and how late the event loop wakes while 50 points a second come in.
+"""The Train screen on a run of 200,000 logged points: how long until its curve is seen and until
+it is seen to the last point, how long a redraw takes, and how late the event loop wakes while 50
+points a second come in.
 
 Every point has four metrics and is followed by a progress event, as a training with log_every = 1
 writes them.
