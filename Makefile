@@ -15,7 +15,7 @@ run: setup
 	@$(HARUON) -C $(DEMO)
 
 test: setup
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	@.venv/bin/ruff check .

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from haruon_tui.workspace import Workspace
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker of pytest-xdist, with all that its tests start, gets cores of its own: two
+    trainings that share their cores wait for each other's threads and take many times as long."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    os.sched_setaffinity(0, cores[number::count] or cores)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker ends with it alone."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
