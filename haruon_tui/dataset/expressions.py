@@ -27,12 +27,15 @@ _COPULA_MAY_FOLLOW = re.compile(
 
 
 def substring(rule: Rule, text: str) -> Iterator[Span]:
-    """Every occurrence of one of the rule's words, wherever it stands."""
+    """Every occurrence of one of the rule's words, wherever it stands, in the order of the text:
+    only so are the first ones the same in a text that goes on."""
+    spans = []
     for word in rule.values:
         start = text.find(word)
         while start >= 0:
-            yield start, start + len(word)
+            spans.append((start, start + len(word)))
             start = text.find(word, start + len(word))
+    yield from sorted(spans)
 
 
 def pattern(rule: Rule, text: str) -> Iterator[Span]:

@@ -14,6 +14,7 @@ from haruon_tui.dataset.rules import Rule
 
 _TRAITS = {trait.key: trait for trait in persona.TRAITS}
 _BREAK = re.compile(r"(?<=[.!?])\s+")
+_WIDE_BREAK = re.compile(r"\.(?:\s\s|[^\S ])")
 
 SHORTEST_REPEATED = 12
 """Characters; a shorter sentence may well come twice."""
@@ -115,9 +116,9 @@ def report_length(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
 def repeated(rule: Rule, text: str, report: Report) -> Iterator[Hit]:
     """Sentences that stood in the report before."""
     if report.exact and "!" not in text and "?" not in text:  # a quick look
-        bodies = ". ".join([part.body.removesuffix(".") for part in report.parts[2:]])
+        bodies = ". ".join([part.body.removesuffix(".") for part in report.parts if part.body])
         pieces = bodies.split(". ")
-        if len(set(pieces)) == len(pieces) and "\n" not in bodies:
+        if len(set(pieces)) == len(pieces) and not _WIDE_BREAK.search(bodies):
             return
     seen: set[str] = set()
     for part in report.parts:
