@@ -1,10 +1,11 @@
 """The whole comparison, F16 and five quantizations, at Qwen2-1.5B's shape, killed on its way.
 
-    python -m bench five_types
+    LLAMA_CPP=/path/to/vendor/llama.cpp python -m bench five_types
 
 Quality on 8 chunks, pp512 and tg128, a short report. The process is killed with SIGKILL when two
-rows are kept, and started again: it goes on with the third. Needs 10 GB in the folder for
-temporary files and some 40 minutes on 2 cores; SHAPE=small takes a model of 1 % for a try.
+rows are kept, and started again: it goes on with the third. The vocabulary is Qwen2's own, from
+llama.cpp's source (docs/gguf.md); without LLAMA_CPP it is one of bytes. Needs 10 GB in the folder
+for temporary files and some 40 minutes on 2 cores; SHAPE=small takes a model of 1 % for a try.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import convert as bench_convert
+from bench import reference_converter
 from bench.gguf_models import build
 from haruon_tui.comparison.rows import ROW_SUFFIX, read_rows
 from haruon_tui.dataset import golden
@@ -86,7 +88,9 @@ def measure() -> dict[str, Any]:
 
 def _make(folder: Path, shape: dict[str, Any]) -> list[Path]:
     first = folder / "model.F16.gguf"
-    convert(build(folder / "model", **shape), first)
+    source = reference_converter.folder() if shape is not SMALL else None
+    real = source / "models" / "ggml-vocab-qwen2.gguf" if source else None
+    convert(build(folder / "model", real_vocabulary=real, **shape), first)
     shutil.rmtree(folder / "model")
     files = [first]
     for kind in TYPES:
