@@ -119,20 +119,32 @@ _USER_TURN = re.compile(
 
 def read_stream(stream: BinaryIO, number: int = 0, start: int = 0) -> Iterator[Line | BadLine]:
     """The lines of an open stream that comes after `number` lines and `start` bytes of a file."""
+    for at, byte, raw in raw_lines(stream, number, start):
+        if isinstance(raw, BadLine):
+            yield raw
+            continue
+        line = decode(raw, at, byte)
+        if line is not None:
+            yield line
+            if isinstance(line, BadLine) and _spoils_the_rest(line, raw):
+                return
+
+
+def raw_lines(
+    stream: BinaryIO, number: int = 0, start: int = 0
+) -> Iterator[tuple[int, int, bytes | BadLine]]:
+    """The number of each line, the byte it starts at, and its bytes: a BadLine for one that is
+    longer than MAX_LINE_BYTES, of which no more is held in memory."""
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         length = len(raw)
-        if length > MAX_LINE_BYTES:
+        if length <= MAX_LINE_BYTES:
+            yield number, start, raw
+        else:
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(MAX_LINE_BYTES)
                 length += len(raw)
-            yield BadLine(number, start, TOO_LONG)
-        else:
-            line = decode(raw, number, start)
-            if line is not None:
-                yield line
-                if isinstance(line, BadLine) and _spoils_the_rest(line, raw):
-                    return
+            yield number, start, BadLine(number, start, TOO_LONG)
         start += length
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from haruon_tui.dataset.records import MAX_LINE_BYTES, TOO_LONG, BadLine
+from haruon_tui.dataset.records import MAX_LINE_BYTES, TOO_LONG, BadLine, raw_lines
 
 Encoding = Literal["utf-8", "cp949", "utf-16-le", "utf-16-be"]
 
@@ -95,22 +95,15 @@ def lines(stream: BinaryIO, found: Found) -> Iterator[TextLine | BadLine]:
 
 
 def _byte_lines(stream: BinaryIO, found: Found) -> Iterator[TextLine | BadLine]:
-    number, start = 0, found.mark
-    while raw := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        length = len(raw)
-        if length > MAX_LINE_BYTES:
-            while raw and not raw.endswith(b"\n"):
-                raw = stream.readline(MAX_LINE_BYTES)
-                length += len(raw)
-            yield BadLine(number, start, TOO_LONG)
-        else:
-            try:
-                yield TextLine(number, start, raw.decode(found.encoding))
-            except UnicodeDecodeError as error:
-                what = f"is not {found.name}: byte 0x{raw[error.start]:02x} has no meaning here"
-                yield BadLine(number, start + error.start, what)
-        start += length
+    for number, start, raw in raw_lines(stream, start=found.mark):
+        if isinstance(raw, BadLine):
+            yield raw
+            continue
+        try:
+            yield TextLine(number, start, raw.decode(found.encoding))
+        except UnicodeDecodeError as error:
+            what = f"is not {found.name}: byte 0x{raw[error.start]:02x} has no meaning here"
+            yield BadLine(number, start + error.start, what)
 
 
 def _wide_lines(stream: BinaryIO, found: Found) -> Iterator[TextLine | BadLine]:
