@@ -146,6 +146,11 @@ class StageScreen(SessionScreen):
 
         self.app.push_screen(MemoryScreen(self.session))
 
+    def action_advice(self) -> None:
+        from haruon_tui.screens.advice import AdviceScreen
+
+        self.app.push_screen(AdviceScreen(self.session))
+
     def action_run_again(self) -> None:
         self.session.submit(self.stage, again=True)
 
