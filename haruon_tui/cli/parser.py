@@ -70,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--count", type=int, default=0, help="samples; 0 goes on until Ctrl+C")
     monitor.add_argument("--interval", type=float, default=1.0, help="seconds between samples")
 
-    advice = _command(
-        commands, "advise", "what the runs say should be changed", "advise:advise"
-    )
+    advice = _command(commands, "advise", "what the runs say should be changed", "advise:advise")
     advice.add_argument("--apply", metavar="ID", help="write this change into haruon.toml")
 
     data = _group(commands, "data", "build and check datasets")
