@@ -163,6 +163,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("stage", "left_square_bracket", "pick(-1)", "Choose the stage before", display="["),
     Action("stage", "right_square_bracket", "pick(1)", "Choose the stage after", display="]"),
     Action("stage", "A", "advice", "What the runs say should be changed"),
+    Action("stage", "A", "advice", "What the runs say should be changed"),
     Action("hardware", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("training", "e", "memory", "Estimate the memory of a training", "Memory"),
     Action("training", "p", "recipe", "Change the recipe: every field, its effect", "Recipe"),

@@ -37,6 +37,16 @@ class Answer:
     text: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """Settings that a run works with from a step on, other than it was given: by name, the value
+    before and the value now."""
+
+    step: int
+    why: str
+    values: dict[str, tuple[Any, Any]]
+
+
 class History:
     """Fed with events in the order of the log; events it has seen are passed over."""
 
@@ -61,6 +71,8 @@ class History:
         """By step; those after a checkpoint that training went on from are superseded."""
         self.checkpoints: list[int] = []
         """The steps at which one was saved, over all attempts."""
+        self.changes: list[Change] = []
+        """In the order of the log."""
         self.said = ""
         """What a model has written in this attempt; at most its end."""
         self.output: list[str] = []
@@ -122,6 +134,9 @@ class History:
                 if event["step"] not in self.checkpoints:
                     self.checkpoints.append(event["step"])
                 self._say(f"checkpoint at step {event['step']}")
+            case "changed":
+                values = {name: (old, new) for name, (old, new) in event["values"].items()}
+                self.changes.append(Change(event["step"], str(event["why"]), values))
             case "artifact":
                 self._say(f"made {event['name']}, {size(event.get('bytes', 0))}")
             case "running" if event["attempt"] > 1:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from haruon_tui.jobs.curve import best
 from haruon_tui.screens.history import duration, size
 from haruon_tui.screens.plain_text import one_line
-from haruon_tui.screens.training_figures import best
 from haruon_tui.screens.widgets.chart import written
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _shown(value: Any) -> str:
 
 
 def _results(histories: Sequence[History]) -> list[Row]:
-    lowest = [best(history.curves.series("eval_loss")) for history in histories]
+    lowest = [best(history.curves.get("eval_loss")) for history in histories]
     losses = [found[1] for found in lowest if found]
     evaluated = []
     for found in lowest:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -19,6 +22,7 @@ from haruon_tui.screens.run_comparison import compare, comparison_table
 from haruon_tui.screens.stage_screen import StageScreen
 from haruon_tui.screens.training_figures import (
     METRICS,
+    changes_line,
     legend,
     marks,
     settings_line,
@@ -79,7 +83,7 @@ class TrainingScreen(StageScreen):
 
     def show_plan(self, steps: dict[str, Step]) -> None:
         self._settings = getattr(steps["train"].params, "settings", None)
-        self.query_one("#settings", Static).update(settings_line(self._settings))
+        self._show_settings()
 
     def overview_changed(self) -> None:
         super().overview_changed()
@@ -124,6 +128,7 @@ class TrainingScreen(StageScreen):
         for chart in self.query(".other").results(Chart):
             chart.display = curves is not None and len(curves.get(chart.metric.name)) > 0
             chart.show(curves, overlays, found)
+        self._show_settings()
         self._show_figures()
         self._show_uses()
         self._show_texts()
@@ -150,6 +155,10 @@ class TrainingScreen(StageScreen):
         if job is None or not others:
             return _CHOOSE
         return comparison_table(compare([job, *others]), ["", *_LETTERS[: len(others)]])
+
+    def _show_settings(self) -> None:
+        words = "\n".join(filter(None, (changes_line(self.job()), settings_line(self._settings))))
+        self.query_one("#settings", Static).update(words)
 
     def _show_figures(self) -> None:
         figures = training_figures(self.job(), self._settings, time.time())
@@ -206,6 +215,40 @@ class TrainingScreen(StageScreen):
 
         if self.session.steps:
             self.app.push_screen(RecipeScreen(self.session))
+
+    def action_save_chart(self) -> None:
+        """Write what is seen as SVG and PNG, and every value as CSV, into charts/."""
+        job = self.job()
+        if job is None or not job.points:
+            self.notify("There is no curve to save yet.")
+            return
+        folder = self.session.workspace.folder
+        view = self.chart_view
+        stem = folder / "charts" / f"{job.run.id}-step-{self.chart.shown_to:.0f}"
+        runs = [job.run.id, *(one.run.id for one in self.others())]
+        options = ["--smoothing", f"{view.smoothing:g}", *(["--log"] if view.log else [])]
+        self.notify("Drawing the charts …")
+        command = ["train", "chart", *runs, *options, "--force", "-C", str(folder)]
+        self.run_worker(lambda: self._save_chart(stem, command), thread=True, exit_on_error=False)
+
+    def _save_chart(self, stem: Path, command: list[str]) -> None:
+        """In a thread: matplotlib is loaded by a process of its own."""
+        stem.parent.mkdir(exist_ok=True)
+        for form in ("svg", "png", "csv"):
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "haruon_tui", *command, "--out", f"{stem}.{form}"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                words, severity = plain(done.stderr.strip()[-400:]), "error"
+                break
+        else:
+            words, severity = plain(f"{stem}.svg, .png, .csv"), "information"
+        self.app.call_from_thread(
+            self.notify, words, title="Charts", severity=severity, markup=False
+        )
 
     def action_labels(self) -> None:
         from haruon_tui.screens.labels import LabelsScreen

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from haruon_tui.jobs.curve import best
 from haruon_tui.screens.engine import ended
 from haruon_tui.screens.history import duration
+from haruon_tui.screens.plain_text import plain
 from haruon_tui.screens.widgets.chart import Metric, written
 from haruon_tui.screens.widgets.curve_picture import Mark
 from haruon_tui.screens.widgets.figures import Figure
@@ -51,6 +52,20 @@ def training_figures(
     ]
 
 
+def changes_line(history: History | None) -> str:
+    """What the run works with now, other than it was given; empty where that is nothing."""
+    if history is None or not history.changes:
+        return ""
+    last = history.changes[-1]
+    first = {
+        name: old for one in reversed(history.changes) for name, (old, _) in one.values.items()
+    }
+    words = ", ".join(
+        f"{name} {new} (was {first[name]})" for name, (_, new) in last.values.items()
+    )
+    return plain(f"Since step {last.step:,}, {last.why}: {words}")
+
+
 def settings_line(settings: TrainSettings | None) -> str:
     """The settings that matter most; empty while they are not known."""
     if settings is None:
@@ -70,22 +85,13 @@ def settings_line(settings: TrainSettings | None) -> str:
     return "Settings now: " + ", ".join(words)
 
 
-def best(series: tuple[list[int], list[float]]) -> tuple[int, float] | None:
-    """Step and value of the lowest finite value."""
-    finite = [(v, s) for s, v in zip(*series, strict=True) if math.isfinite(v)]
-    if not finite:
-        return None
-    value, step = min(finite)
-    return step, value
-
-
 def marks(history: History | None) -> list[Mark]:
     """Checkpoints, restarts and the best checkpoint, for the axis of a chart."""
     if history is None:
         return []
     found = [Mark(step, CHECKPOINT) for step in history.checkpoints]
     found += [Mark(step, RESTART, "bad") for step in history.curves.restarts]
-    if lowest := best(history.curves.series("eval_loss")):
+    if lowest := best(history.curves.get("eval_loss")):
         found.append(Mark(lowest[0], BEST, "points"))
     return found
 
@@ -95,7 +101,7 @@ def legend(history: History | None) -> str:
     if history is None:
         return ""
     words = [f"{CHECKPOINT} saved"] if history.checkpoints else []
-    words += [f"{BEST} best"] if best(history.curves.series("eval_loss")) else []
+    words += [f"{BEST} best"] if best(history.curves.get("eval_loss")) else []
     words += [f"{RESTART} restart"] if history.curves.restarts else []
     return " ".join(words)
 
@@ -146,7 +152,7 @@ def _last(history: History | None, name: str, form: str) -> str:
 
 
 def _best_evaluation(history: History | None) -> str:
-    lowest = best(history.curves.series("eval_loss")) if history else None
+    lowest = best(history.curves.get("eval_loss")) if history else None
     return _NONE if lowest is None else f"{lowest[1]:.4f} at {lowest[0]}"
 
 

@@ -161,7 +161,16 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--prompt", help="a question of your own (default: the guide's)")
     probe.add_argument("--detach", action="store_true", help="start it and return at once")
 
-    _stage(commands, "train", "train", "fine-tune the base model")
+    train = _stage(commands, "train", "train", "fine-tune the base model")
+    more = train.add_subparsers(title="commands", metavar="[chart]")
+    chart = _command(more, "chart", "curves as SVG, PNG or CSV", "train_chart:chart")
+    chart.add_argument(
+        "runs", nargs="*", metavar="RUN", help="the first with the others beside it"
+    )
+    chart.add_argument("--out", type=Path, required=True, metavar="FILE.svg|png|csv")
+    chart.add_argument("--smoothing", type=float, default=0.9, help="weight of the past; 0: none")
+    chart.add_argument("--log", action="store_true", help="a logarithmic axis for the loss")
+    chart.add_argument("--force", action="store_true", help="replace FILE where it is there")
     _stage(commands, "merge", "merge", "merge the adapter into the base")
     _stage(commands, "evaluate", "evaluate", "write reports with base and tuned, and score them")
 
@@ -252,10 +261,11 @@ def _group(commands: Any, name: str, what: str) -> Any:
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
-def _stage(commands: Any, name: str, stage: str, what: str) -> None:
+def _stage(commands: Any, name: str, stage: str, what: str) -> argparse.ArgumentParser:
     parser = _command(commands, name, what, "stage:run_stage")
     parser.set_defaults(stage=stage)
     _job_options(parser)
+    return parser
 
 
 def _job_options(parser: argparse.ArgumentParser) -> None:

@@ -88,6 +88,11 @@ class JobContext:
         """One line for people. It is shown as plain text: markup in it does nothing."""
         self.writer.write("log", text=text, level=level)
 
+    def changed(self, step: int, why: str, values: dict[str, tuple[int, int]]) -> None:
+        """From `step` on the job works with other settings than it was given: by name, the value
+        before and the value now."""
+        self.writer.write("changed", step=step, why=why, values=values)
+
     def piece(self, text: str) -> None:
         """A piece of what a model writes, as it comes. The pieces of an attempt join to the
         text."""

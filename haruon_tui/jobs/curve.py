@@ -146,3 +146,12 @@ class Curves:
         """The value at the highest step."""
         series = self.get(name)
         return series.values[-1] if series else None
+
+
+def best(series: Series) -> tuple[int, float] | None:
+    """Step and value of the lowest finite value."""
+    finite = [(v, s) for s, v in zip(series.steps, series.values, strict=True) if math.isfinite(v)]
+    if not finite:
+        return None
+    value, step = min(finite)
+    return step, value

@@ -11,6 +11,7 @@ One JSON object per line with `v` (format version), `seq`, `t` (Unix seconds), `
     piece       text                      of what a model writes, as it comes
     sample      step, prompt, text        what the model in training answers
     checkpoint  step, path
+    changed     step, why, values         settings by name: before, now; from this step on
     artifact    name, sha256, bytes
     resource    cpu_percent, rss_bytes, gpu_bytes...
     stopping    -

@@ -42,8 +42,8 @@ class Progress(BaseModel):
 
     @property
     def best_step(self) -> int | None:
-        """The step with the lowest evaluation loss, the first of equals."""
-        finite = {step: loss for step, loss in self.evaluations.items() if loss == loss}
+        """The step with the lowest finite evaluation loss, the first of equals."""
+        finite = {step: loss for step, loss in self.evaluations.items() if math.isfinite(loss)}
         return min(finite, key=lambda step: (finite[step], step), default=None)
 
 

@@ -5,8 +5,13 @@ This module imports torch; only a stage that trains imports it.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,9 @@ _NO_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",
 )
+
+_FULL_BYTES = 1 << 20
+"""A disk on which a write has failed is full when it has less than this free."""
 
 _BYTES_PER_TRAINED = 12
 """A weight and AdamW's two moments in fp32."""
@@ -52,7 +60,7 @@ def smaller_batches(
     reason = str(error).strip().split("\n")[0][:200]
     if wanted.on_out_of_memory == "fail" or wanted.batch_size == 1:
         raise StageError(
-            f"out of memory with {wanted.batch_size} examples at once: {reason}",
+            f"out of memory with {_examples(wanted.batch_size)} at once: {reason}",
             where="train.batch_size",
             do=_remedy(wanted),
         ) from None
@@ -60,10 +68,19 @@ def smaller_batches(
     smaller = wanted.model_copy(update={"batch_size": batch, "accumulation": total // batch})
     newest = checkpoints.newest()
     job.log(
-        f"out of memory with {wanted.batch_size} examples at once ({reason}): now {batch} at "
-        f"once, {smaller.accumulation} times per optimizer step, which stays at {total}; going "
-        + (f"on from step {newest.step}" if newest else "back to the start"),
+        f"out of memory with {_examples(wanted.batch_size)} at once: now {batch} at once, "
+        f"{smaller.accumulation} times per optimizer step, which stays at {total}; going "
+        + (f"on from step {newest.step}" if newest else "back to the start")
+        + f" ({reason})",
         "warning",
+    )
+    job.changed(
+        newest.step if newest else 0,
+        "out of memory",
+        {
+            "batch_size": (wanted.batch_size, smaller.batch_size),
+            "accumulation": (wanted.accumulation, smaller.accumulation),
+        },
     )
     artifacts.write_json(
         job.scratch / _BATCHES,
@@ -90,8 +107,15 @@ def release_memory() -> None:
         torch.mps.empty_cache()
 
 
-def diverged_error(step: int, logs: dict[str, float], checkpoints: Checkpoints) -> StageError:
-    """What there is to say when the loss or the gradient of a step is NaN or infinite."""
+def require_finite_weights(model: Any, step: int, checkpoints: Checkpoints) -> None:
+    """Raise StageError where a trained weight is NaN or infinite, as after a last step that was
+    too long: what is saved is then of no use, whatever the loss before it was."""
+    if not all(bool(torch.isfinite(one).all()) for one in model.parameters() if one.requires_grad):
+        raise diverged_error(f"after step {step} weights are NaN or infinite", checkpoints)
+
+
+def diverged_error(what: str, checkpoints: Checkpoints) -> StageError:
+    """What there is to say of numbers that are NaN or infinite."""
     newest = checkpoints.newest()
     kept = (
         f"the last good checkpoint, of step {newest.step}, is kept in "
@@ -100,8 +124,7 @@ def diverged_error(step: int, logs: dict[str, float], checkpoints: Checkpoints) 
         else "no checkpoint had been written before it"
     )
     return StageError(
-        f"at step {step} the loss is {logs['loss']:.4g} and the norm of its gradient "
-        f"{logs['grad_norm']:.4g}: training has stopped, {kept}",
+        f"{what}: training has stopped, {kept}",
         where="train.learning_rate",
         expected="finite numbers",
         do="lower learning_rate, add warmup or lower max_grad_norm under [train]; with precision "
@@ -128,6 +151,25 @@ def make_room(
             "oldest are removed when it comes to that; train.keep_checkpoints keeps fewer",
             "warning",
         )
+
+
+@contextmanager
+def saving(checkpoints: Checkpoints) -> Iterator[None]:
+    """Write a checkpoint in the body. Raises OSError where the disk is full, which PyTorch's own
+    writer does not say. What was written is removed, so that there is room to say anything."""
+    try:
+        yield
+    except Exception as error:
+        free = shutil.disk_usage(checkpoints.folder).free
+        artifacts.remove(checkpoints.unfinished)
+        if free < _FULL_BYTES and not isinstance(error, OSError):
+            where = str(checkpoints.folder)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where) from error
+        raise
+
+
+def _examples(count: int) -> str:
+    return "1 example" if count == 1 else f"{count} examples"
 
 
 def _remedy(wanted: TrainSettings) -> str:

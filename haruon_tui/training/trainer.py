@@ -21,7 +21,12 @@ from haruon_tui.training.batches import Order, collate
 from haruon_tui.training.checkpoints import Checkpoints, Progress
 from haruon_tui.training.fused_lora import fuse
 from haruon_tui.training.loss import can_score, labelled_loss, use_liger
-from haruon_tui.training.recovery import diverged_error, make_room
+from haruon_tui.training.recovery import (
+    diverged_error,
+    make_room,
+    require_finite_weights,
+    saving,
+)
 from haruon_tui.training.short_attention import use_short_attention
 
 
@@ -124,7 +129,8 @@ class ReportingTrainer(SFTTrainer):
             self._report(step, logs)
         self.job.progress(step, self.state.max_steps, phase="training", unit="steps")
         if diverged:
-            raise diverged_error(step, logs, self.checkpoints)
+            what = f"the loss is {logs['loss']:.4g}, its gradient's norm {logs['grad_norm']:.4g}"
+            raise diverged_error(f"at step {step} {what}", self.checkpoints)
 
     def _diverged(self, logs: dict[str, float]) -> bool:
         """Whether the weights are of no use any more. In fp16 a gradient that overflows is passed
@@ -153,9 +159,11 @@ class ReportingTrainer(SFTTrainer):
         return str(self.checkpoints.unfinished)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint, once the disk has room for it."""
+        """Write a checkpoint, once it is known to be good and the disk has room for it."""
+        require_finite_weights(self.model, self.state.global_step, self.checkpoints)
         make_room(self.checkpoints, self.progress, self.keep_checkpoints, self.model, self.job)
-        super()._save_checkpoint(model, trial)
+        with saving(self.checkpoints):
+            super()._save_checkpoint(model, trial)
 
     def saved(self) -> None:
         """Mark the checkpoint just written as complete, and evaluate where that is due."""

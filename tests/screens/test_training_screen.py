@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
+from haruon_tui.jobs.curve import best
+from haruon_tui.jobs.events import EventWriter
 from haruon_tui.jobs.series import Series
 from haruon_tui.jobs.smoothing import Smoothed
 from haruon_tui.jobs.store import State
 from haruon_tui.screens.chart_view import ChartView, moved
 from haruon_tui.screens.history import History
-from haruon_tui.screens.training_figures import best, settings_line, training_figures
+from haruon_tui.screens.training_figures import settings_line, training_figures
 from haruon_tui.screens.widgets.axis import labels, log_ticks, scale, ticks
 from haruon_tui.screens.widgets.chart import Chart
 from haruon_tui.screens.widgets.curve_picture import Curve, Mark, Window, picture
@@ -207,6 +209,42 @@ async def test_a_failed_training_has_room_for_all_of_its_error(make_app, engine,
         await until(pilot, lambda: all(part in text_of(app) for part in error.values()))
 
 
+async def test_what_a_run_changed_by_itself_is_told(make_app, engine, until, text_of):
+    run = engine.add("train")
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        await until(pilot, lambda: app.session.ready)
+        await pilot.press("4")
+        values = {"batch_size": [8, 4], "accumulation": [2, 4]}
+        changed = {"kind": "changed", "step": 20, "why": "out of memory", "values": values}
+        engine.push(run, engine.status(State.RUNNING), *CURVE, changed)
+        words = "Since step 20, out of memory: batch_size 4 (was 8), accumulation 4 (was 2)"
+        await until(pilot, lambda: words in " ".join(text_of(app).split()))
+
+
+async def test_one_key_saves_the_curves_in_three_forms(make_app, engine, until, workspace):
+    run = engine.add("train")
+    run.folder.mkdir(parents=True)
+    (run.folder / "job.json").write_text(run.job.model_dump_json())
+    writer = EventWriter(run.log, attempt=1)
+    for event in (dict(one) for one in CURVE):
+        writer.write(event.pop("kind"), **event)
+    writer.close()
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        engine.push(run, engine.status(State.RUNNING), *CURVE)
+        await drawn(pilot, app, until)
+        await pilot.press("x")
+        await until(pilot, lambda: [n for n in app._notifications if n.title == "Charts"])
+        (said,) = [n.message for n in app._notifications if n.title == "Charts"]
+    stem = workspace.folder / "charts" / f"{run.id}-step-39"
+    assert said == f"{stem}.svg, .png, .csv"
+    assert stem.with_suffix(".svg").read_text().startswith("<?xml")
+    assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert stem.with_suffix(".csv").read_text().splitlines()[1].startswith(f"{run.id},1,6.0")
+
+
 async def test_tiny_windows_draw_without_an_error(make_app, engine, until):
     run = engine.add("train")
     app = make_app()
@@ -352,7 +390,7 @@ def test_figures_keep_their_names_from_the_empty_state_on(engine):
     assert shown["tokens/s"] == "4,321"
     assert shown["saved"] == "2, at 200"
     assert shown["MFU"] == "–"
-    assert best(([1, 2], [math.nan, math.inf])) is None
+    assert best(series([math.nan, math.inf])) is None
 
 
 def test_the_settings_that_matter_are_named():

@@ -67,6 +67,9 @@ def test_too_little_memory_halves_the_batch_and_ends_at_the_same_step_with_the_s
     assert "out of memory with 2 examples at once" in said[0]
     assert "now 1 at once, 4 times per optimizer step, which stays at 4" in said[0]
     assert "going on from step 3" in said[0]
+    (changed,) = [event for event in training.events() if event["kind"] == "changed"]
+    assert (changed["step"], changed["why"]) == (3, "out of memory")
+    assert changed["values"] == {"batch_size": [2, 1], "accumulation": [2, 4]}
 
 
 def test_too_little_memory_in_the_first_step_begins_again(
@@ -85,7 +88,7 @@ def test_batches_are_halved_until_one_example_is_left_and_then_the_error_says_wh
     with pytest.raises(StageError) as raised:
         training.run(batch_size=4, accumulation=1)
     assert raised.value.where == "train.batch_size"
-    assert "with 1 examples at once" in raised.value.what
+    assert "with 1 example at once" in raised.value.what
     assert "gradient_checkpointing = true" in (raised.value.do or "")
     assert len(warnings(training)) == 2
 
