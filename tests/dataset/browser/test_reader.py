@@ -33,6 +33,7 @@ def test_checks_fill_filters_sorts_and_histograms(open_file, dataset):
     reading.get("configure", rules="calibrated", tokenizer=None)
     reading.get("record", line=1)
     reading.until(lambda: reading.status.get("checked") == 12)
+    reading.until(lambda: [e for e in reading.events if e["event"] == "findings"])
     findings = next(e for e in reading.events if e["event"] == "findings")
     assert findings["line"] == 1
     found = next(f for f in findings["findings"] if f["rule"] == "diagnosing")
