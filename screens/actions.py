@@ -112,10 +112,11 @@ Scope = Literal[
     "jobs",
     "browser",
     "generation",
+    "report",
 ]
 """Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
-stage screens; on the one screen of that mode; in the dataset browser; or on the screen of the
-generation."""
+stage screens; on the one screen of that mode; in the dataset browser; on the screen of the
+generation; or in report mode."""
 
 SCOPE_TITLES: dict[str, str] = {
     "everywhere": "Everywhere",
@@ -124,6 +125,7 @@ SCOPE_TITLES: dict[str, str] = {
     **{mode.name: f"{mode.title} screen" for mode in MODES},
     "browser": "Dataset browser",
     "generation": "Generation of examples",
+    "report": "Report mode of the chat",
 }
 
 
@@ -221,6 +223,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat", "ctrl+t", "insert_case", "Put the next evaluation case in", "Case", "^t"),
     Action("chat", "ctrl+n", "new_conversation", "Start a new conversation", display="^n"),
     Action("chat", "ctrl+o", "choose_model", "Choose the model", display="^o"),
+    Action("chat", "ctrl+r", "report_mode", "Check reports one by one", "Reports", "^r"),
+    Action("report", "question_mark", "keys", "Show the keys, these first", "Keys", "?"),
+    Action("report", "escape", "back", "Stop the answer, else leave", "Back", "esc"),
+    Action("report", "n", "next_case", "Write the next case of the set", "Next"),
+    Action("report", "c", "choose", "Choose a case, or see its report again", "Case"),
+    Action("report", "o", "golden", "Answers of a random golden report", "Golden"),
+    Action("report", "e", "edit", "Write or change the five answers", "Answers"),
+    Action("report", "g", "generate", "Let the model write from the answers"),
+    Action("report", "ctrl+g", "generate", "Let the model write", "Write", "^g"),
+    Action("report", "y", "say('good')", "Verdict: good; again takes it back"),
+    Action("report", "x", "say('bad')", "Verdict: bad"),
+    Action("report", "u", "say('unsure')", "Verdict: unsure"),
+    Action("report", "w", "edit_note", "Write a note; it is saved as you type"),
+    Action("report", "f", "tally", "The tally of the set", "Tally"),
+    Action("report", "N", "new_round", "Begin a new round over the set"),
     Action("jobs", "x", "remove", "Remove the run and its files", "Remove"),
     Action("jobs", "slash", "filter", "Filter by id, stage or state", "Filter", "/"),
     Action("jobs", "escape", "clear_filter", "Take the filter away"),

@@ -178,7 +178,7 @@ class ChatScreen(StageScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         writing = isinstance(self.focused, PromptArea)
-        if action in ("insert_case", "choose_model"):
+        if action in ("insert_case", "choose_model", "report_mode"):
             return True if self.conversation.model else None
         if action == "write":
             return not writing
@@ -206,6 +206,13 @@ class ChatScreen(StageScreen):
         select = self.query_one("#model", Select)
         select.focus()
         select.action_show_overlay()
+
+    def action_report_mode(self) -> None:
+        if model := self.conversation.model:
+            from haruon_tui.screens.report_mode import ReportModeScreen
+
+            cases = _finished(self.session.steps, "dataset")
+            self.app.push_screen(ReportModeScreen(self.session, model, cases))
 
     def action_insert_case(self) -> None:
         run = _finished(self.session.steps, "dataset")
