@@ -1,5 +1,7 @@
 """Report mode on the screen, with a real model in a worker and the real checks in another."""
 
+# ruff: noqa: F811 - pytest finds fixtures by the names of parameters
+
 from __future__ import annotations
 
 import shutil
@@ -18,7 +20,7 @@ CASES = 2
 
 
 @pytest.fixture
-def ready(engine: Any, workspace: Any, short_answer: Path) -> None:  # noqa: F811
+def ready(engine: Any, workspace: Any, short_answer: Path) -> None:
     """Two cases of the set, and a file that answers 한글 to everything, a byte a token."""
     settings_file.set_keys(workspace.file, {"chat.context": 8192})
     dataset = engine.add("dataset", State.FINISHED, result={"summary": "made"})
@@ -30,7 +32,7 @@ def ready(engine: Any, workspace: Any, short_answer: Path) -> None:  # noqa: F81
     shutil.copy(short_answer, quantize.artifacts / "model.Q4_K_M.gguf")
 
 
-def words(text_of: Any, app: Any) -> str:  # noqa: F811
+def words(text_of: Any, app: Any) -> str:
     return " ".join(text_of(app).split())
 
 
@@ -40,7 +42,7 @@ async def test_a_case_is_written_checked_judged_and_counted_and_there_again_afte
     ready: None,
     until: Any,
     text_of: Any,
-    size: tuple[int, int],  # noqa: F811
+    size: tuple[int, int],
 ) -> None:
     app = make_app()
     async with app.run_test(size=size) as pilot:
