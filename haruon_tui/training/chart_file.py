@@ -187,6 +187,8 @@ def _draw(
 def _panel(axes: Any, trainings: Sequence[Training], name: str, smoothing: float) -> None:
     axes.set_ylabel(PANELS[name])
     axes.set_xlabel("step")
+    axes.locator_params(axis="x", nbins=5, integer=True)  # more labels overlap in a small panel
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
     weight = smoothing if name in ("loss", "grad_norm", "tokens_per_second") else 0.0
     for number, one in reversed(list(enumerate(trainings))):
