@@ -9,7 +9,7 @@ from pathlib import Path
 from haruon_tui.errors import ConfigurationError
 from haruon_tui.jobs.fingerprint import PLANNED, fingerprint
 from haruon_tui.jobs.store import Run, State, Store
-from haruon_tui.stage import PIPELINE, STAGES, Params
+from haruon_tui.stage import PIPELINE, STAGES, Inputs, Params
 from haruon_tui.workspace import Workspace
 
 
@@ -75,6 +75,14 @@ def plan(workspace: Workspace, store: Store) -> dict[str, Step]:
         known.add(step)
         steps[name] = step
     return steps
+
+
+def inputs(store: Store, steps: dict[str, Step]) -> Inputs:
+    """Where the stages of a plan left their artefacts, or will leave them."""
+    known = _Artifacts(store.folder)
+    for step in steps.values():
+        known.add(step)
+    return known
 
 
 def require_ready(steps: dict[str, Step], stage: str) -> Step:

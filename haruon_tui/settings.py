@@ -147,6 +147,48 @@ class EvaluateSettings(Section):
     max_new_tokens: int = Field(ge=16, le=8192, description="longest report, in tokens")
     batch_size: int = Field(ge=1, le=1024, description="reports written at once")
     limit: int = Field(0, ge=0, description="cases per group; 0 takes all")
+    cases: list[str] = Field(
+        default_factory=list,
+        description="JSONL files with cases of your own, relative to the workspace",
+    )
+    seed: int = Field(7, ge=0, description="of the samples that the intervals are drawn from")
+    min_complete: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="the bar: `haruon evaluate` exits 1 where fewer of the last model's reports "
+        "have every section; 0 asks nothing",
+    )
+    min_levels_exact: float = Field(
+        0.0, ge=0.0, le=1.0, description="the same for trait levels right"
+    )
+    min_levels_within_one: float = Field(
+        0.0, ge=0.0, le=1.0, description="for trait levels at most one step off"
+    )
+    min_safe: float = Field(
+        0.0, ge=0.0, le=1.0, description="for reports with nothing forbidden in them"
+    )
+    min_valid: float = Field(
+        0.0, ge=0.0, le=1.0, description="for reports that are valid under every rule"
+    )
+    min_grounded: float = Field(
+        0.0, ge=0.0, le=1.0, description="for reports whose every quotation was said"
+    )
+    min_stopped: float = Field(
+        0.0, ge=0.0, le=1.0, description="for reports that the model ended by itself"
+    )
+    min_persona: float = Field(
+        0.0, ge=0.0, le=1.0, description="for the mean of the five persona qualities"
+    )
+    judge_model: str = Field(
+        "", description="a model that gives its opinion on each report; empty: none is asked"
+    )
+    judge_base_url: str = Field(
+        "", description="its OpenAI-compatible server; empty takes OPENAI_BASE_URL, else OpenAI"
+    )
+    judge_api_key_env: str = Field(
+        "OPENAI_API_KEY", description="the NAME of the variable with its key, never the key"
+    )
 
 
 class GgufSettings(Section):
@@ -305,10 +347,12 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
     local = settings.model.base.startswith((".", "~")) or (folder / base).is_dir()
     model = {"base": str((folder / base).resolve())} if local else {}
     files = [str((folder / Path(file).expanduser()).resolve()) for file in settings.dataset.files]
+    cases = [str((folder / Path(file).expanduser()).resolve()) for file in settings.evaluate.cases]
     return settings.model_copy(
         update={
             "model": settings.model.model_copy(update=model),
             "dataset": settings.dataset.model_copy(update={"files": files}),
+            "evaluate": settings.evaluate.model_copy(update={"cases": cases}),
         }
     )
 

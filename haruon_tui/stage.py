@@ -99,6 +99,7 @@ _ALL = (
         "haruon_tui.evaluation.stage",
         "accelerator",
         ("model", "merge", "dataset"),
+        version=2,
     ),
     Stage(
         "convert", "Convert to GGUF", "haruon_tui.gguf.convert_stage", "cpu", ("merge",), version=2

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import DataTable, Static
 
 from haruon_tui.dataset.persona import TRAITS
+from haruon_tui.evaluation.results import models_of
 from haruon_tui.screens.actions import Mode, bindings
 from haruon_tui.screens.plain_text import one_line, plain
 from haruon_tui.screens.reading import read_off_loop
@@ -123,7 +124,10 @@ class EvaluateScreen(StageScreen):
 
 def figure_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The evaluation's Result as rows: measure, base, tuned. A group's name stands alone."""
-    base, tuned = result["base"], result["tuned"]
+    models = list(models_of(result).values())
+    if not models:
+        return []
+    base, tuned = models[0], models[-1]
     rows = []
     for group, of_base in base["groups"].items():
         of_tuned = tuned["groups"].get(group, {})

@@ -172,7 +172,34 @@ def _parser() -> argparse.ArgumentParser:
     chart.add_argument("--log", action="store_true", help="a logarithmic axis for the loss")
     chart.add_argument("--force", action="store_true", help="replace FILE where it is there")
     _stage(commands, "merge", "merge", "merge the adapter into the base")
-    _stage(commands, "evaluate", "evaluate", "write reports with base and tuned, and score them")
+    evaluate = _command(
+        commands, "evaluate", "write reports with models, and score them", "evaluate:evaluate"
+    )
+    evaluate.set_defaults(stage="evaluate")
+    evaluate.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME|PATH",
+        help="base, adapter, tuned, F16, Q4_K_M, …, all, or a path; may be repeated "
+        "(default: base and tuned)",
+    )
+    evaluate.add_argument(
+        "--cases",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.jsonl",
+        help="cases of your own instead of the workspace's; may be repeated",
+    )
+    evaluate.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the report as one HTML file"
+    )
+    evaluate.add_argument("--history", action="store_true", help="the figures of every run")
+    evaluate.add_argument(
+        "--compare", nargs=2, metavar="RUN[:MODEL]", help="what got better and worse between two"
+    )
+    _job_options(evaluate)
 
     gguf = _group(commands, "gguf", "convert, verify, quantize, compare")
     _stage(gguf, "convert", "convert", "merged model to GGUF, with proof")
@@ -193,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--out", type=Path, metavar="FILE", help="write it there")
     table.add_argument("--force", action="store_true", help="replace FILE where it is there")
     table.add_argument("--phone", metavar="NAME", help="whose limits count")
+
+    export = _group(commands, "export", "hand the model on")
+    app = _command(export, "app", "a folder for the app's team", "export_app:export_app")
+    app.add_argument("--gguf", metavar="TYPE|FILE", help="default: what the comparison recommends")
+    app.add_argument("--out", type=Path, metavar="DIR", help="default: export/app here")
+    app.add_argument("--force", action="store_true", help="replace DIR where it is there")
 
     chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
     chat.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -28,19 +29,34 @@ class Case(BaseModel):
 
 
 def read_cases(path: Path, limit: int = 0) -> list[Case]:
-    """The cases in a JSONL file, at most `limit` of each group (0 takes all).
+    """The cases in a JSONL file, at most `limit` of each group (0 takes all). Raises as
+    `read_all`."""
+    return read_all([path], limit)
+
+
+def read_all(paths: Sequence[Path], limit: int = 0) -> list[Case]:
+    """The cases of several files, one after the other, at most `limit` of each group.
 
     Raises ConfigurationError for a file that cannot be read, holds a wrong case or none, or
-    uses an id twice: generations are kept by id.
+    uses an id that was used before: generations are kept by id.
     """
-    cases = [Case.model_validate(case) for case in golden.load_cases(path)]
-    if not cases:
-        raise ConfigurationError("holds no evaluation case", where=str(path))
-    times = Counter(case.id for case in cases)
-    if doubled := next((id for id, count in times.items() if count > 1), None):
-        raise ConfigurationError(
-            f"the id {doubled!r} is used twice", where=str(path), expected="an id of its own each"
-        )
+    cases: list[Case] = []
+    first: dict[str, Path] = {}
+    for path in paths:
+        found = [Case.model_validate(case) for case in golden.load_cases(path)]
+        if not found:
+            raise ConfigurationError("holds no evaluation case", where=str(path))
+        for case in found:
+            if case.id in first:
+                other = "" if first[case.id] == path else f", first in {first[case.id]}"
+                raise ConfigurationError(
+                    f"the id {case.id!r} is used twice{other}",
+                    where=str(path),
+                    expected="an id of its own for each case",
+                    do="give one of them another id",
+                )
+            first[case.id] = path
+        cases += found
     taken: Counter[str] = Counter()
     chosen = []
     for case in cases:

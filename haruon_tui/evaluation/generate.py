@@ -1,4 +1,4 @@
-"""Reports from a Hugging Face model, many at once, always the likeliest token."""
+"""Reports from a Hugging Face model or an adapter, many at once, always the likeliest token."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from haruon_tui.errors import StageError
 from haruon_tui.evaluation.cases import Case
 
+ADAPTER_CONFIG = "adapter_config.json"
 STOP_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
 _SMALL_MODEL_BYTES = 1 << 28
@@ -42,18 +43,25 @@ class Generation(BaseModel):
 class Generator:
     """A loaded model with its tokenizer. Imports torch: only for a job's child process."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load a Hugging Face folder, on the GPU where there is one.
+    def __init__(self, folder: Path, base: Path | None = None) -> None:
+        """Load a Hugging Face folder, on the GPU where there is one. What training left, an
+        adapter or a whole model, needs its `base`, whose tokenizer and template it takes.
 
         Raises StageError when it is no model with a chat template.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         self.folder = folder
-        device, dtype = _device_and_dtype(folder)
+        adapter = folder if (folder / ADAPTER_CONFIG).is_file() else None
+        weights = base if adapter and base else folder
+        device, dtype = _device_and_dtype(weights)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-            self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+            self._tokenizer = AutoTokenizer.from_pretrained(base or folder, padding_side="left")
+            self._model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
+            if adapter:
+                from peft import PeftModel
+
+                self._model = PeftModel.from_pretrained(self._model, str(adapter))
         except (OSError, ValueError) as error:
             raise StageError(
                 f"cannot be loaded: {str(error).strip().splitlines()[0]}",
@@ -72,7 +80,8 @@ class Generator:
         pad = self._tokenizer.pad_token_id
         self._pad = self._stops[-1] if pad is None else pad
         # A model's own generation_config may bring sampling and a repetition penalty.
-        self._model.generation_config = GenerationConfig(
+        inner = self._model.get_base_model() if adapter else self._model
+        inner.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=self._stops, pad_token_id=self._pad
         )
 

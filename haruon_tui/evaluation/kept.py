@@ -13,8 +13,11 @@ from haruon_tui.evaluation.generate import Generation
 
 
 class _Line(BaseModel):
+    """A batch is one line: it is kept whole or made again whole, so that a resumed evaluation
+    asks in the same batches and writes the same texts."""
+
     model: str
-    generation: Generation
+    generations: list[Generation]
 
 
 class KeptGenerations:
@@ -35,17 +38,17 @@ class KeptGenerations:
         return dict(self._by_model.get(model, {}))
 
     def add(self, model: str, generations: Sequence[Generation]) -> None:
-        """Append to the file and sync it."""
-        lines = [_Line(model=model, generation=one) for one in generations]
+        """Append a batch to the file and sync it."""
+        line = _Line(model=model, generations=list(generations))
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(_write(line) for line in lines))
+            stream.write(_write(line))
             stream.flush()
             os.fsync(stream.fileno())
-        for line in lines:
-            self._keep(line)
+        self._keep(line)
 
     def _keep(self, line: _Line) -> None:
-        self._by_model.setdefault(line.model, {})[line.generation.case] = line.generation
+        for one in line.generations:
+            self._by_model.setdefault(line.model, {})[one.case] = one
 
 
 def _read(raw: bytes) -> _Line | None:

@@ -1,17 +1,31 @@
-"""Stage "evaluate": let the base and the tuned model write the same reports, and score both."""
+"""Stage "evaluate": let models write the same reports, and score them all.
+
+Artefacts: evaluation.json (every figure), generations.jsonl (every report with its score and the
+reasons for it), report.html (to send to a colleague), and judge.json where a judge was asked.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from haruon_tui import artifacts, stage
 from haruon_tui.dataset import records
-from haruon_tui.evaluation.cases import Case, read_cases
+from haruon_tui.evaluation import figures, gguf_generate, intervals, judge
+from haruon_tui.evaluation.cases import Case, read_all
 from haruon_tui.evaluation.generate import Generation, Generator
+from haruon_tui.evaluation.intervals import Interval
+from haruon_tui.evaluation.judge import Params as JudgeParams
 from haruon_tui.evaluation.kept import KeptGenerations
+from haruon_tui.evaluation.reasons import badness, reasons
+from haruon_tui.evaluation.results import (
+    EVALUATION_FILE,
+    GENERATIONS_FILE,
+    JUDGE_FILE,
+    REPORT_FILE,
+)
 from haruon_tui.evaluation.scoring import CaseScore, score
 from haruon_tui.evaluation.summary import ALL, GroupSummary, summarise
 from haruon_tui.model import compute
@@ -20,134 +34,200 @@ from haruon_tui.settings import Settings
 if TYPE_CHECKING:
     from haruon_tui.jobs.context import JobContext
 
-ModelName = Literal["base", "tuned"]
+Scored = list[tuple[Case, CaseScore]]
 
 
 class Params(stage.Params):
-    """What to evaluate, and how much may be written. Decoding is greedy: no seed matters."""
+    """What to evaluate, and how much may be written. Decoding is greedy; `seed` draws the
+    bootstrap samples."""
 
-    base_model: stage.InputPath
-    tuned_model: stage.InputPath
-    cases: stage.InputPath
+    names: list[str] = Field(min_length=1, description="of the models, in this order")
+    models: list[stage.InputPath] = Field(description="a folder, an adapter or a GGUF for each")
+    adapter_base: stage.InputPath | None = Field(None, description="what adapters were made on")
+    cases: list[stage.InputPath] = Field(min_length=1)
     rules: Literal["guide", "calibrated"] = "calibrated"
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     limit: int = Field(0, ge=0)
+    seed: int = Field(7, ge=0)
+    judge: JudgeParams | None = None
+
+    @model_validator(mode="after")
+    def _one_path_for_each_name(self) -> Params:
+        if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
+            raise ValueError("each model needs a name of its own and one path")
+        return self
 
 
 class ModelReport(BaseModel):
-    """The figures of one model: by group of cases, and the speed of writing them."""
+    """The figures of one model, by group of cases; `intervals` are those of the means, by group
+    and figure. `tokens_per_second` is over whole batches, reading the prompts included."""
 
     groups: dict[str, GroupSummary]
+    intervals: dict[str, dict[str, Interval]] = Field(default_factory=dict)
     tokens_per_second: float | None
+    ran_on: str = ""
 
 
 class Result(stage.Result):
     """Every figure of the evaluation; the texts are in generations.jsonl."""
 
     cases: int
-    base: ModelReport
-    tuned: ModelReport
+    models: dict[str, ModelReport]
+    judged: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="the judge's mean scores by model, apart from the rules"
+    )
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
-    """Params from haruon.toml, the base model, the merged model and the dataset's cases."""
+    """Params from haruon.toml: the base model and the merged model, on the dataset's cases and
+    on those of the user's own files."""
+    wanted = settings.evaluate
     return Params(
-        base_model=inputs.artifact("model", "model"),
-        tuned_model=inputs.artifact("merge", "model"),
-        cases=inputs.artifact("dataset", "cases.jsonl"),
+        names=["base", "tuned"],
+        models=[inputs.artifact("model", "model"), inputs.artifact("merge", "model")],
+        cases=[inputs.artifact("dataset", "cases.jsonl"), *map(Path, wanted.cases)],
         rules=settings.dataset.rules,
-        max_new_tokens=settings.evaluate.max_new_tokens,
-        batch_size=settings.evaluate.batch_size,
-        limit=settings.evaluate.limit,
+        max_new_tokens=wanted.max_new_tokens,
+        batch_size=wanted.batch_size,
+        limit=wanted.limit,
+        seed=wanted.seed,
+        judge=judge.configure(wanted),
     )
 
 
 def run(params: Params, job: JobContext) -> Result:
-    """Generate, score and write evaluation.json and generations.jsonl.
+    """Generate, score and write the artefacts.
 
-    What was generated before a stop or a crash is kept and not generated again. Raises
-    StageError for cases or models that cannot be used.
+    What was generated or judged before a stop or a crash is kept and not made again. Raises
+    ConfigurationError for cases, StageError for models that cannot be used.
     """
-    cases = read_cases(params.cases, params.limit)
-    kept = KeptGenerations(job.scratch / "generations.jsonl")
-    models: dict[ModelName, Path] = {"base": params.base_model, "tuned": params.tuned_model}
-    generations = {
-        name: _generate(name, folder, cases, kept, params, job) for name, folder in models.items()
-    }
+    from haruon_tui.evaluation import html_report
+
+    cases = read_all(params.cases, params.limit)
+    if params.judge:
+        judge.require_key(params.judge)  # before hours of work, not after
+    kept = KeptGenerations(job.scratch / GENERATIONS_FILE)
+    made: dict[str, dict[str, Generation]] = {}
+    ran_on: dict[str, str] = {}
+    for name, path in zip(params.names, params.models, strict=True):
+        made[name], ran_on[name] = _generate(name, path, cases, kept, params, job)
     job.log("scoring")
-    scores = {
-        name: [
-            (case, score(case, one.text, one.stopped, one.tokens, params.rules))
-            for case in cases
-            if (one := made[case.id])
-        ]
-        for name, made in generations.items()
-    }
+    scores = {name: _scored(cases, made[name], params.rules) for name in params.names}
     reports = {
-        name: ModelReport(groups=summarise(scores[name]), tokens_per_second=_speed(made))
-        for name, made in generations.items()
-    }
-    result = Result(
-        summary=_summary(reports), cases=len(cases), base=reports["base"], tuned=reports["tuned"]
-    )
-    _write_generations(job, generations, scores)
-    with job.artifact("evaluation.json") as temporary:
-        artifacts.write_json(
-            temporary, {"params": params.model_dump(mode="json"), **result.model_dump()}
+        name: ModelReport(
+            groups=summarise(scores[name]),
+            intervals=_intervals(scores[name], params.seed),
+            tokens_per_second=_speed(made[name]),
+            ran_on=ran_on[name],
         )
+        for name in params.names
+    }
+    result = Result(summary=_summary(reports), cases=len(cases), models=reports)
+    lines = [
+        _line(name, case, made[name][case.id], one)
+        for name, scored in scores.items()
+        for case, one in scored
+    ]
+    if params.judge:
+        verdicts = judge.run(params.judge, lines, job)
+        result.judged = judge.means(verdicts)
+        with job.artifact(JUDGE_FILE) as temporary:
+            artifacts.write_json(temporary, judge.document(params.judge, verdicts))
+    with job.artifact(GENERATIONS_FILE) as temporary:
+        records.write(temporary, lines)
+    document = _document(params, result)
+    with job.artifact(EVALUATION_FILE) as temporary:
+        artifacts.write_json(temporary, document)
+    with job.artifact(REPORT_FILE) as temporary:
+        page = html_report.page(document, lines, title=job.id)
+        temporary.write_text(page, encoding="utf-8")
     return result
 
 
 def _generate(
-    name: ModelName,
-    folder: Path,
+    name: str,
+    path: Path,
     cases: list[Case],
     kept: KeptGenerations,
     params: Params,
     job: JobContext,
-) -> dict[str, Generation]:
-    """The model's generation for every case, made now or before."""
+) -> tuple[dict[str, Generation], str]:
+    """The model's generation for every case, made now or before, and where it was made."""
     wanted = [case for case in cases if case.id not in kept.of(name)]
     there = len(cases) - len(wanted)
+    where = job.scratch / f"{name.replace('/', '_')}.ran-on"
     if there:
         job.log(f"{name}: {there} of {len(cases)} reports are there already")
-    job.progress(there, len(cases), phase=name, unit="reports")
-    if wanted:
+
+    def say(more: float) -> None:
+        job.progress(round(there + more, 1), len(cases), phase=name, unit="reports")
+
+    say(0)
+    if wanted and path.suffix == ".gguf":
+        artifacts.write_text(where, "llama.cpp, cpu")
+        job.log(f"{name}: {len(wanted)} reports to write by llama.cpp on the CPU")
+        gguf_generate.generate(
+            path,
+            wanted,
+            max_new_tokens=params.max_new_tokens,
+            batch_size=params.batch_size,
+            on_batch=lambda batch: kept.add(name, batch),
+            on_progress=say,
+            stop_requested=lambda: job.stop_requested,
+        )
+    elif wanted:
         compute.use_allowed_cores()
-        generator = Generator(folder)
+        generator = Generator(path, params.adapter_base if name == "adapter" else None)
+        artifacts.write_text(where, f"transformers, {generator.description}")
         job.log(f"{name}: {len(wanted)} reports to write on {generator.description}")
         for batch in generator.generate(
             wanted,
             max_new_tokens=params.max_new_tokens,
             batch_size=params.batch_size,
             stop_requested=lambda: job.stop_requested,
-            on_progress=lambda more: job.progress(
-                round(there + more, 1), len(cases), phase=name, unit="reports"
-            ),
+            on_progress=say,
         ):
             kept.add(name, batch)
-        job.raise_if_stopped()
-    return kept.of(name)
+    job.raise_if_stopped()
+    return kept.of(name), where.read_text("utf-8") if where.exists() else ""
 
 
-def _write_generations(
-    job: JobContext,
-    generations: dict[ModelName, dict[str, Generation]],
-    scores: dict[ModelName, list[tuple[Case, CaseScore]]],
-) -> None:
-    with job.artifact("generations.jsonl") as temporary:
-        lines = [
-            {
-                "model": name,
-                "group": case.group,
-                **generations[name][case.id].model_dump(),
-                "score": one.as_dict(),
-            }
-            for name, scored in scores.items()
-            for case, one in scored
-        ]
-        records.write(temporary, lines)
+def _scored(cases: list[Case], made: dict[str, Generation], rules: str) -> Scored:
+    return [
+        (case, score(case, one.text, one.stopped, one.tokens, rules))
+        for case in cases
+        if (one := made[case.id])
+    ]
+
+
+def _intervals(scored: Scored, seed: int) -> dict[str, dict[str, Interval]]:
+    by_group: dict[str, list[intervals.Values]] = {}
+    for case, one in scored:
+        by_group.setdefault(case.group, []).append(figures.values(one))
+    by_group[ALL] = [figures.values(one) for _, one in scored]
+    return {group: intervals.of_means(values, seed) for group, values in by_group.items()}
+
+
+def _line(name: str, case: Case, made: Generation, one: CaseScore) -> dict[str, Any]:
+    return {
+        "model": name,
+        "group": case.group,
+        **made.model_dump(),
+        "answers": case.answers,
+        "score": one.as_dict(),
+        "values": figures.values(one),
+        "badness": badness(one),
+        "reasons": reasons(one),
+    }
+
+
+def _document(params: Params, result: Result) -> dict[str, Any]:
+    return {
+        "params": params.model_dump(mode="json"),
+        "bootstrap": {"resamples": intervals.RESAMPLES, "level": intervals.LEVEL},
+        **result.model_dump(mode="json"),
+    }
 
 
 def _speed(made: dict[str, Generation]) -> float | None:
@@ -155,12 +235,12 @@ def _speed(made: dict[str, Generation]) -> float | None:
     return sum(one.tokens for one in made.values()) / seconds if seconds else None
 
 
-def _summary(reports: dict[ModelName, ModelReport]) -> str:
-    base, tuned = reports["base"].groups, reports["tuned"].groups
+def _summary(reports: dict[str, ModelReport]) -> str:
+    complete = ", ".join(f"{name} {one.groups[ALL].complete}" for name, one in reports.items())
+    last, report = list(reports.items())[-1]
     levels = ", ".join(
-        f"{summary.levels_exact} on {group}" for group, summary in tuned.items() if group != ALL
+        f"{summary.levels_exact} on {group}"
+        for group, summary in report.groups.items()
+        if group != ALL
     )
-    return (
-        f"complete reports: base {base[ALL].complete}, tuned {tuned[ALL].complete}; "
-        f"trait levels right, tuned: {levels}"
-    )
+    return f"complete reports: {complete}; trait levels right, {last}: {levels}"

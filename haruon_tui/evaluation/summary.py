@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from haruon_tui.dataset import persona
 from haruon_tui.evaluation.cases import Case
@@ -12,6 +12,9 @@ from haruon_tui.evaluation.scoring import CaseScore
 
 ALL = "all"
 """The group that holds every case."""
+
+NO_LEVEL = "none"
+"""A report's level where it gives none, in the confusion."""
 
 
 class Rate(BaseModel):
@@ -35,6 +38,8 @@ class GroupSummary(BaseModel):
     """What a group of cases came to. Levels count traits, the other rates count reports.
 
     Lengths are means per report. A report without a level for a trait counts as wrong there.
+    `grounded` counts reports that quote, and among them those whose every quotation was said.
+    `confusion` is, by trait and expected level, how often each level was found.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +54,10 @@ class GroupSummary(BaseModel):
     levels_by_trait: dict[str, Rate]
     mean_characters: float
     mean_tokens: float
+    grounded: Rate = Rate(hits=0, total=0)
+    persona: dict[str, float] = Field(default_factory=dict)
+    mean_repetition: float = 0.0
+    confusion: dict[str, dict[str, dict[str, int]]] = Field(default_factory=dict)
 
 
 def summarise(scored: Sequence[tuple[Case, CaseScore]]) -> dict[str, GroupSummary]:
@@ -64,6 +73,7 @@ def summarise(scored: Sequence[tuple[Case, CaseScore]]) -> dict[str, GroupSummar
 
 def _summarise(scores: Sequence[CaseScore]) -> GroupSummary:
     traits = [(key, one) for score in scores for key, one in score.traits.items()]
+    qualities = list(dict.fromkeys(name for score in scores for name in score.persona))
     return GroupSummary(
         cases=len(scores),
         complete=_rate(score.complete for score in scores),
@@ -78,7 +88,27 @@ def _summarise(scores: Sequence[CaseScore]) -> GroupSummary:
         },
         mean_characters=_mean([score.characters for score in scores]),
         mean_tokens=_mean([score.tokens for score in scores]),
+        grounded=_rate(score.ungrounded == 0 for score in scores if score.quotes),
+        persona={
+            name: _mean([score.persona[name] for score in scores if name in score.persona])
+            for name in qualities
+        },
+        mean_repetition=_mean([score.repetition for score in scores]),
+        confusion=_confusion(scores),
     )
+
+
+def _confusion(scores: Sequence[CaseScore]) -> dict[str, dict[str, dict[str, int]]]:
+    counted: dict[str, dict[str, dict[str, int]]] = {}
+    for trait in persona.TRAITS:
+        rows: dict[str, dict[str, int]] = {}
+        for score in scores:
+            if (one := score.traits.get(trait.key)) is not None:
+                row = rows.setdefault(one.expected, {})
+                found = one.found or NO_LEVEL
+                row[found] = row.get(found, 0) + 1
+        counted[trait.key] = {level: rows[level] for level in persona.LEVELS if level in rows}
+    return counted
 
 
 def _rate(outcomes: Iterable[bool]) -> Rate:
@@ -86,5 +116,5 @@ def _rate(outcomes: Iterable[bool]) -> Rate:
     return Rate(hits=sum(listed), total=len(listed))
 
 
-def _mean(values: Sequence[int]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0

@@ -43,7 +43,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_the_tuned_model_writes_reports_and_the_base_does_not(demo):
-    figures = document(demo, "evaluate")["result"]
+    figures = document(demo, "evaluate")["result"]["models"]
     base, tuned = figures["base"]["groups"], figures["tuned"]["groups"]
     assert base["all"]["complete"]["rate"] < 0.10
     assert tuned["all"]["complete"]["rate"] >= 0.95

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class StopAfter(threading.Event):
 @pytest.fixture
 def params(endless_model: Path, report_model: Path, cases_file: Path) -> stage.Params:
     return stage.Params(
-        base_model=endless_model,
-        tuned_model=report_model,
-        cases=cases_file,
+        names=["base", "tuned"],
+        models=[endless_model, report_model],
+        cases=[cases_file],
         max_new_tokens=8,
         batch_size=2,
     )
@@ -58,14 +59,19 @@ def test_base_and_tuned_are_scored_from_what_they_really_wrote(
     result = stage.run(params, job)
 
     assert result.cases == 5
-    assert str(result.base.groups["all"].complete) == "0% (0/5)"
-    assert str(result.tuned.groups["all"].complete) == "100% (5/5)"
-    assert str(result.tuned.groups["held-out combinations"].levels_exact) == "100% (10/10)"
-    assert str(result.base.groups["all"].stopped) == "0% (0/5)"
-    assert result.base.tokens_per_second
+    base, tuned = result.models["base"], result.models["tuned"]
+    assert str(base.groups["all"].complete) == "0% (0/5)"
+    assert str(tuned.groups["all"].complete) == "100% (5/5)"
+    assert str(tuned.groups["held-out combinations"].levels_exact) == "100% (10/10)"
+    assert str(base.groups["all"].stopped) == "0% (0/5)"
+    assert base.tokens_per_second
     assert "base 0% (0/5), tuned 100% (5/5)" in result.summary
     written = json.loads((job.artifacts / "evaluation.json").read_text("utf-8"))
-    assert written["tuned"]["groups"]["all"]["safe"] == {"hits": 5, "total": 5, "rate": 1.0}
+    assert written["models"]["tuned"]["groups"]["all"]["safe"] == {
+        "hits": 5,
+        "total": 5,
+        "rate": 1.0,
+    }
     generations = read_lines(job.artifacts / "generations.jsonl")
     assert len(generations) == 10
     assert generations[0]["text"] == "abababab"
@@ -93,15 +99,16 @@ def test_a_resumed_evaluation_writes_only_what_is_missing(
     with pytest.raises(Stopped):
         stage.run(params, job)
     before = read_lines(job.scratch / "generations.jsonl")
-    assert [line["model"] for line in before] == ["base", "base"]
+    assert [(line["model"], len(line["generations"])) for line in before] == [("base", 2)]
 
     again = JobContext.local(tmp_path / "again")
     shutil.copytree(job.scratch, again.scratch, dirs_exist_ok=True)
     stage.run(params, again)
     after = read_lines(again.scratch / "generations.jsonl")
-    assert after[:2] == before
-    assert len(after) == 10
-    assert len({(line["model"], line["generation"]["case"]) for line in after}) == 10
+    assert after[:1] == before
+    assert Counter(line["model"] for line in after) == {"base": 3, "tuned": 3}
+    made = [(line["model"], one["case"]) for line in after for one in line["generations"]]
+    assert len(made) == len(set(made)) == 10
 
 
 def test_a_finished_model_is_not_even_loaded_again(params: stage.Params, tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ def test_a_finished_model_is_not_even_loaded_again(params: stage.Params, tmp_pat
     done = stage.run(params, job)
     again = JobContext.local(tmp_path / "again")
     shutil.copytree(job.scratch, again.scratch, dirs_exist_ok=True)
-    gone = params.model_copy(update={"base_model": tmp_path / "no", "tuned_model": tmp_path})
+    gone = params.model_copy(update={"models": [tmp_path / "no", tmp_path]})
     assert stage.run(gone, again) == done
 
 
@@ -127,7 +134,7 @@ def test_a_line_cut_off_by_a_crash_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_missing_model_folder_is_named(params: stage.Params, tmp_path: Path) -> None:
-    wrong = params.model_copy(update={"base_model": tmp_path / "none"})
+    wrong = params.model_copy(update={"models": [tmp_path / "none", tmp_path]})
     with pytest.raises(StageError, match="cannot be loaded") as failure:
         stage.run(wrong, JobContext.local(tmp_path / "run"))
     assert failure.value.where == str(tmp_path / "none")
@@ -135,9 +142,9 @@ def test_a_missing_model_folder_is_named(params: stage.Params, tmp_path: Path) -
 
 def test_params_come_from_the_settings_and_the_stages_before() -> None:
     params = stage.configure(default_settings("tiny"), Planned())
-    assert params.base_model == Path("runs/model/model")
-    assert params.tuned_model == Path("runs/merge/model")
-    assert params.cases == Path("runs/dataset/cases.jsonl")
+    assert params.names == ["base", "tuned"]
+    assert params.models == [Path("runs/model/model"), Path("runs/merge/model")]
+    assert params.cases == [Path("runs/dataset/cases.jsonl")]
     assert (params.max_new_tokens, params.batch_size, params.limit) == (320, 32, 0)
 
 

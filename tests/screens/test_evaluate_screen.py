@@ -42,7 +42,7 @@ def evaluation(engine):
         model: ModelReport(groups=summarise(scores), tokens_per_second=123.4)
         for model, scores in scored.items()
     }
-    result = Result(summary="evaluated", cases=2, **reports).model_dump(mode="json")
+    result = Result(summary="evaluated", cases=2, models=reports).model_dump(mode="json")
     run = engine.add("evaluate", State.FINISHED, result=result)
     run.artifacts.mkdir(parents=True)
     lines = [

@@ -1,0 +1,89 @@
+"""Evaluations read back from their runs, those of earlier versions left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from haruon_tui.errors import ConfigurationError
+from haruon_tui.evaluation.summary import ALL
+
+EVALUATION_FILE = "evaluation.json"
+GENERATIONS_FILE = "generations.jsonl"
+REPORT_FILE = "report.html"
+JUDGE_FILE = "judge.json"
+
+MAX_LINES = 20_000
+_LINE = ("model", "case", "text", "score", "values", "badness", "reasons")
+
+
+def read_lines(artifacts: Path) -> list[dict[str, Any]]:
+    """The lines of generations.jsonl in a run's artefacts.
+
+    Raises ConfigurationError where they are missing, damaged or of an earlier version.
+    """
+    path = artifacts / GENERATIONS_FILE
+    lines = []
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for raw in stream:
+                line = json.loads(raw)
+                if not all(key in line for key in _LINE):
+                    raise ConfigurationError(
+                        "is of an earlier version of the evaluation",
+                        where=str(path),
+                        do="haruon evaluate --force makes it again",
+                    )
+                lines.append(line)
+                if len(lines) == MAX_LINES:
+                    break
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror}", where=str(path), do="haruon evaluate"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            "is damaged", where=str(path), do="haruon evaluate --force makes it again"
+        ) from error
+    return lines
+
+
+def models_of(result: dict[str, Any]) -> dict[str, Any]:
+    """The models' reports in a Result as a dict; empty for one of an earlier version."""
+    models = result.get("models")
+    return models if isinstance(models, dict) else {}
+
+
+def of_model(lines: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """A model's lines, the worst reports first."""
+    return sorted(
+        (line for line in lines if line["model"] == name), key=lambda line: -line["badness"]
+    )
+
+
+def mean(report: dict[str, Any], key: str, group: str = ALL) -> float | None:
+    """The value of a figure (haruon_tui.evaluation.figures) in a ModelReport as a dict."""
+    summary = report.get("groups", {}).get(group, {})
+    if key == "persona":
+        values = list(summary.get("persona", {}).values())
+        return sum(values) / len(values) if values else None
+    if key in ("repetition", "tokens"):
+        value = summary.get(f"mean_{key}")
+        return None if value is None else float(value)
+    rate = summary.get(key, {})
+    if not rate.get("total"):
+        return None
+    return float(rate["hits"]) / float(rate["total"])
+
+
+def interval(report: dict[str, Any], key: str, group: str = ALL) -> tuple[float, float] | None:
+    """Its interval."""
+    found = report.get("intervals", {}).get(group, {}).get(key)
+    return (float(found[0]), float(found[1])) if found else None
+
+
+def not_compared(before: int, after: int) -> str:
+    """What is said of cases that only one of two evaluations has."""
+    return f"{before + after} cases are not compared: {before} only before, {after} only after"
