@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from haruon_tui.comparison import phone
 from haruon_tui.comparison.rows import Row, read_rows
+from haruon_tui.errors import ConfigurationError
+from haruon_tui.jobs.store import Run
 from haruon_tui.screens.reading import read_json
+from haruon_tui.settings import Quantization
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_MADE_BY_CONVERT = "F16"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ def read_files(folders: dict[str, Path]) -> Files:
     for stage in ("convert", "quantize"):
         if folder := folders.get(stage):
             rows |= {row["file"]: row for row in _made(folder / "artifacts")}
+            if failed := _failed(stage, folder):
+                rows[failed["file"]] = {**rows.get(failed["file"], {}), **failed}
     if folder := folders.get("compare"):
         for measured in read_rows(folder):
             rows[measured["file"]] = {**rows.get(measured["file"], {}), **measured}
@@ -53,6 +59,28 @@ def _made(artifacts: Path) -> list[Row]:
                 kind = name.removesuffix(".gguf").rpartition(".")[2]
                 rows.append({"type": kind, "file": name, "bytes": entry["bytes"], **known})
     return rows
+
+
+def _failed(stage: str, folder: Path) -> Row | None:
+    """The file that a failed run was about to make, with the reason as its `error`."""
+    try:
+        status = Run(folder).status()
+    except ConfigurationError:
+        return None
+    if not status.error:
+        return None
+    kind = _MADE_BY_CONVERT
+    if stage == "quantize":
+        kind = status.progress.phase if status.progress else ""
+        if kind not in get_args(Quantization):  # it had not begun with any of them
+            return None
+    where = status.error.get("where")
+    what = status.error.get("what", "it failed")
+    return {
+        "type": kind,
+        "file": f"model.{kind}.gguf",
+        "error": f"not made: {f'{where}: ' if where else ''}{what}",
+    }
 
 
 def _proof(artifacts: Path) -> tuple[dict[str, Any], ...]:

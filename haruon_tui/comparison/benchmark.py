@@ -47,7 +47,9 @@ def measure(
     tokens read in batches of 2048, `generate_tokens` random tokens decoded one at a time, each
     from an empty context, once for warming up (tg: one token) and then `repeats` times; the mean
     of the runs' speeds and their sample standard deviation. `buffers` are llama.cpp's own at a
-    context of `context` tokens, in bytes, and `peak_rss_bytes` is the most that the process held.
+    context of `context` tokens, in bytes, with the weights as they lie in the file: the copies
+    that it makes for this CPU are no phone's. They are in `peak_rss_bytes`, the most that the
+    process held.
     Each of `reports` is at most `report_tokens` of the likeliest tokens; `stopped` says whether
     the model ended it by itself.
 
@@ -104,8 +106,9 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
     started = time.perf_counter()
     with Model(path, context=context) as model:
         warm = time.perf_counter() - started
-        buffers = model.buffers
         prompts = [model.tokenize(model.render_chat(chat)) for chat in arguments["prompts"]]
+    with Model(path, context=context, repack=False) as model:
+        buffers = model.buffers
     room = max(
         arguments["prompt_tokens"] + arguments["generate_tokens"],
         max(map(len, prompts), default=0) + arguments["report_tokens"],

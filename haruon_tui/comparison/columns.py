@@ -233,9 +233,9 @@ def _phone_column(at: int, phone: Phone, known: Phones) -> Column:
 
 
 def amount(figure: Figure) -> str:
-    """`1.05 GB`, or `est. 9.8–12.3` in seconds."""
+    """`1.05 GB`, or `estimate 9.8–12.3` in seconds."""
     if not figure.estimated:
         return size(figure.most) if figure.unit == "bytes" else f"{figure.most:.2f}"
     if figure.most < 0.1:
-        return "est. <0.1"
-    return f"est. {figure.least:.1f}–{figure.most:.1f}"
+        return "estimate <0.1"
+    return f"estimate {figure.least:.1f}–{figure.most:.1f}"

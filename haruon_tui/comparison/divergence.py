@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from haruon_tui.errors import StageError
+
 CHUNK = 512
 FIRST = CHUNK // 2
 SCORED = CHUNK - FIRST - 1
@@ -35,17 +37,41 @@ def softmax_parts(logits: Array) -> tuple[Array, Array]:
 
 class Baseline:
     """The baseline's log-probabilities of a text, in two files: `FILE` holds
-    uint16 [rows, vocabulary], `FILE.rows.npy` the step and the least of each row, float32."""
+    uint16 [rows, vocabulary], `FILE.rows.npy` the step and the least of each row, float32. Until
+    it is whole, `FILE` has another name."""
 
     def __init__(self, path: Path, vocabulary: int, rows: int) -> None:
-        self._path = path
+        self._whole = self._path = path
         self._shape = (rows, vocabulary)
 
     def create(self) -> None:
-        """Make room for it; the rows are written one chunk at a time."""
+        """Make room for it; the rows are written one chunk at a time. An older one is gone."""
+        self._whole.unlink(missing_ok=True)
+        self._path = self._whole.with_name(f"{self._whole.name}.part")
         with self._path.open("wb") as file:
             file.truncate(self._shape[0] * self._shape[1] * 2)
         self._save_scales(np.zeros((self._shape[0], 2), np.float32))
+
+    def finish(self) -> None:
+        """Every row is written."""
+        self._path.replace(self._whole)
+        self._path = self._whole
+
+    def check(self) -> None:
+        """Raises StageError where it is not there, or of another vocabulary or text."""
+        if not self._path.exists():
+            raise StageError(
+                "the file it is compared with has no predictions to compare with",
+                where=str(self._path),
+                do="see why the first file of the comparison has no quality figures",
+            )
+        if self._path.stat().st_size != self._shape[0] * self._shape[1] * 2:
+            raise StageError(
+                f"its vocabulary of {self._shape[1]:,} tokens splits the text otherwise than that "
+                "of the file it is compared with",
+                where=str(self._path),
+                expected="files made from one model",
+            )
 
     def put(self, start: int, logits: Array) -> None:
         """Keep the rows from `start` on; logits are float32 [rows, vocabulary]."""
@@ -71,11 +97,11 @@ class Baseline:
         return found
 
     def _scales(self) -> Array:
-        scales: Array = np.load(f"{self._path}.rows.npy")
+        scales: Array = np.load(f"{self._whole}.rows.npy")
         return scales
 
     def _save_scales(self, scales: Array) -> None:
-        np.save(f"{self._path}.rows.npy", scales)
+        np.save(f"{self._whole}.rows.npy", scales)
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """Whether a quantized model keeps the limits of a phone: data/phones.
 
 Sizes and memory are exact: the file's bytes, and llama.cpp's own buffers at the context of the
-app. Times are estimates. To write one token, every weight and the whole cache is read once, and
-that is what bounds decoding on a phone (Williams, Waterman, Patterson 2009, the roofline model):
+app, the weights as they lie in the file, as a phone's GPU reads them. Times are estimates. To
+write one token, every weight and the whole cache is read once, and that is what bounds decoding on
+a phone (Williams, Waterman, Patterson 2009, the roofline model):
 
     seconds per token = (tensor bytes + cache bytes) / (bandwidth x efficiency)
 

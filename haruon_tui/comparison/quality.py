@@ -25,9 +25,10 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of `divergence.summary` on the first `chunks` chunks of `text`, which is read as
     UTF-8; fewer where the text is shorter. `baseline` is the file of its log-probabilities, which
-    the model that `is_baseline` writes and every other one reads.
+    the model that `is_baseline` writes, whole or not at all, and every other one reads.
 
-    Raises StageError when the text is shorter than a chunk or the model cannot be run, Stopped.
+    Raises StageError when the text is shorter than a chunk, the model cannot be run, or there is
+    no baseline or one of another vocabulary or text; Stopped.
     """
 
     def on_event(event: dict[str, Any]) -> None:
@@ -70,6 +71,8 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
         )
         if arguments["is_baseline"]:
             kept.create()
+        else:
+            kept.check()
         for index, tokens in enumerate(chunks):
             logits = model.logits(tokens, FIRST)[:SCORED]
             if arguments["is_baseline"]:
@@ -77,6 +80,8 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
             known = kept.get(index * SCORED, SCORED)
             scores.extend(score(logits, known, np.array(tokens[FIRST + 1 :])))
             emit({"share": (index + 1) / len(chunks)})
+        if arguments["is_baseline"]:
+            kept.finish()
     return {"chunks": len(chunks), **summary(scores)}
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from haruon_tui.settings import Settings
 
 TEXT_FILE = "held_out.txt"
+BASELINE_FILE = "baseline.log-probabilities"
+"""In the scratch folder: what the first file predicts, for every other one to be compared with."""
 
 _LOOK_SECONDS = 0.2
 _KEPT_OF_A_REPORT = ("case", "tokens", "stopped", "score")
@@ -139,6 +141,8 @@ def _measured(path: Path, index: int, params: Params, cases: list[Case], job: Jo
 
     total = len(params.files)
     name = path.name
+    if index == 0:  # of another file than the one that is measured now
+        artifacts.remove(job.scratch / BASELINE_FILE)
     job.progress(index, total, phase=name, unit="files")
     busy = psutil.cpu_percent(interval=_LOOK_SECONDS)
     if busy > BUSY_PERCENT:
@@ -185,7 +189,7 @@ def _quality(
             path,
             text=job.artifacts / TEXT_FILE,
             chunks=params.quality_chunks,
-            baseline=job.scratch / "baseline.log-probabilities",
+            baseline=job.scratch / BASELINE_FILE,
             is_baseline=index == 0,
             progress=report,
             stop_requested=lambda: job.stop_requested,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LOG_LEVEL_CONTINUES = 5
 _KEPT_LINES = 40
+_BATCH = 2048  # tokens; llama.cpp's own, a larger one ends the process
 _BUFFER = re.compile(r" (model|KV|compute|output) buffer size\s*=\s*([\d.]+) MiB")
 
 
@@ -70,10 +71,21 @@ class Log:
 
 
 class Model:
-    """A loaded GGUF with a context of `context` tokens. Use it in a `with` block."""
+    """A loaded GGUF with a context of `context` tokens, for each of `sequences` texts that are
+    written at once. Use it in a `with` block."""
 
-    def __init__(self, path: Path, *, context: int, threads: int | None = None) -> None:
-        """Raises StageError, with llama.cpp's own words, when the file cannot be loaded."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int,
+        threads: int | None = None,
+        sequences: int = 1,
+        repack: bool = True,
+    ) -> None:
+        """With `repack`, as by default in llama.cpp, quantized weights are copied in the order
+        that suits this CPU, beside the file's own. Raises StageError, with llama.cpp's own words,
+        when the file cannot be loaded."""
         self.buffers: dict[str, int] = {}
         """Bytes of the weights ("model"), the cache of keys and values ("KV"), what a batch is
         computed in ("compute") and its results ("output"), as llama.cpp reports them."""
@@ -82,6 +94,7 @@ class Model:
         threads = threads or usable_cores()
         model_params = llama_cpp.llama_model_default_params()
         model_params.n_gpu_layers = 0
+        model_params.use_extra_bufts = repack
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), model_params)
         if not self._model:
             raise StageError(
@@ -90,7 +103,8 @@ class Model:
                 expected="a whole GGUF file of an architecture it knows",
             )
         context_params = llama_cpp.llama_context_default_params()
-        context_params.n_ctx = context
+        context_params.n_ctx = context * sequences
+        context_params.n_seq_max = sequences
         context_params.n_threads = context_params.n_threads_batch = threads
         context_params.offload_kqv = context_params.op_offload = False
         self._context = llama_cpp.llama_init_from_model(self._model, context_params)
@@ -289,7 +303,8 @@ class Model:
         """Up to `limit` of the likeliest tokens after `prompt`; True when the model ended by
         itself. The ending token is left out. `on_token` gets the number written so far."""
         self.forget()
-        self.decode(prompt)
+        for start in range(0, len(prompt), _BATCH):
+            self.decode(prompt[start : start + _BATCH])
         written: list[int] = []
         while len(written) < limit:
             token = int(self._row(-1).argmax())

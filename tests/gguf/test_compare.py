@@ -22,6 +22,7 @@ from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.settings import build
 
+from .broken_files import BROKEN
 from .conftest import build_model, set_number
 
 SPEED = {
@@ -164,6 +165,44 @@ def test_progress_grows_to_the_end(files: list[Path]) -> None:
     assert len(seen) >= 8
     assert seen[0] == 0.0
     assert seen[-1] <= 1.0
+
+
+def test_every_broken_or_hostile_file_is_one_row_with_a_reason(
+    tied_gguf: Path, tmp_path: Path, params: Params
+) -> None:
+    whole = tied_gguf.read_bytes()
+    named = {f"broken.{number}.gguf": damage for number, damage in enumerate(BROKEN.values())}
+    for name, damage in named.items():
+        (tmp_path / name).write_bytes(damage(whole))
+    first, last = tmp_path / "model.F16.gguf", tmp_path / "model.Q8_0.gguf"
+    shutil.copy(tied_gguf, first)
+    quantize(tied_gguf, last, "Q8_0")
+    chosen = [first, *(tmp_path / name for name in named), last]
+    rows = compare_stage.run(params(chosen), JobContext.local(tmp_path / "run")).rows
+    assert [row["file"] for row in rows] == [path.name for path in chosen]
+    assert rows[0]["loads"]
+    assert rows[-1]["quality"]["chunks"] == 1
+    for row in rows[1:-1]:
+        assert row["loads"] is False
+        assert len(row["error"]) > 20
+        assert "\n" not in row["error"]
+        assert "Traceback" not in row["error"]
+
+
+def test_without_a_first_file_the_others_say_why_they_have_no_quality(
+    files: list[Path], tmp_path: Path, params: Params
+) -> None:
+    rows = compare_stage.run(params([files[1], files[3]]), JobContext.local(tmp_path / "run")).rows
+    assert "SIGABRT" in rows[0]["error"]
+    assert "no predictions to compare with" in rows[1]["no_quality"]
+    assert rows[1]["generate"]["mean"] > 0
+
+
+def test_a_prompt_longer_than_a_batch_is_answered(files: list[Path]) -> None:
+    said = "걱정이 많습니다. " * 600
+    row = measure(files[0], **SPEED, prompts=[[{"role": "user", "content": said}]])
+    assert "error" not in row
+    assert row["reports"][0]["tokens"] == 12
 
 
 def test_a_missing_file_is_a_row(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_markdown_is_one_table_whatever_a_text_holds() -> None:
     assert {line.replace("\\|", "").count("|") for line in table} == {len(shown) + 1}
     assert "\x1b" not in text
     assert "Take Q4\\_K\\_M" in text
-    assert "est. " in table[2]
+    assert "estimate " in table[2]
     assert "SIGABRT" in text
 
 
@@ -133,7 +133,7 @@ def test_cells_say_what_is_measured_and_what_is_estimated() -> None:
     for column in columns(KNOWN.target, KNOWN):
         cell = column.cell(GOOD)
         assert cell != "–", column.key
-        assert cell.startswith("est. ") == column.estimated, column.key
+        assert cell.startswith("estimate ") == column.estimated, column.key
         assert column.cell({}) in ("–", "?"), column.key
 
 

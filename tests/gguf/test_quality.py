@@ -9,7 +9,7 @@ import pytest
 
 from haruon_tui.comparison import quality
 from haruon_tui.comparison.divergence import CHUNK, SCORED, Array, Baseline, score, summary
-from haruon_tui.errors import StageError
+from haruon_tui.errors import StageError, Stopped
 from haruon_tui.gguf.quantize import quantize
 
 from .conftest import SENTENCES
@@ -95,3 +95,33 @@ def test_a_text_shorter_than_a_chunk_is_refused(tied_gguf: Path, tmp_path: Path)
         quality.measure(tied_gguf, text=short, chunks=1, baseline=tmp_path / "b", is_baseline=True)
     assert str(CHUNK) in str(failure.value.expected)
     assert str(short) in str(failure.value.where)
+
+
+def test_a_baseline_that_was_stopped_on_its_way_is_none(
+    tied_gguf: Path, text: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "base.bin"
+    shares: list[float] = []
+    with pytest.raises(Stopped):
+        quality.measure(
+            tied_gguf,
+            text=text,
+            chunks=2,
+            baseline=kept,
+            is_baseline=True,
+            progress=lambda share, phase: shares.append(share),
+            stop_requested=lambda: bool(shares),
+        )
+    assert not kept.exists()
+    with pytest.raises(StageError, match="no predictions to compare with"):
+        quality.measure(tied_gguf, text=text, chunks=2, baseline=kept, is_baseline=False)
+
+
+def test_a_baseline_of_another_text_is_refused(
+    tied_gguf: Path, text: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "base.bin"
+    quality.measure(tied_gguf, text=text, chunks=1, baseline=kept, is_baseline=True)
+    with pytest.raises(StageError, match="splits the text otherwise") as failure:
+        quality.measure(tied_gguf, text=text, chunks=2, baseline=kept, is_baseline=False)
+    assert str(kept) in str(failure.value.where)

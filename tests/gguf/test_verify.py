@@ -23,6 +23,7 @@ from haruon_tui.gguf.verify import Check, mean_kl, verify
 from haruon_tui.gguf.vocabulary import Vocabulary, read_vocabulary
 from haruon_tui.jobs.context import JobContext
 
+from .broken_files import BROKEN
 from .conftest import QWEN2_TEMPLATE, build_model, edit_json, set_number
 
 LINES = [
@@ -179,38 +180,6 @@ def test_a_template_that_cannot_be_rendered_is_a_failed_line(
     checks = verify(tmp_path / "out.gguf", copied_model)
     assert failed(checks) == ["prompts"]
     assert "안 돼요" in line(checks, "prompts")
-
-
-def little(*values: int) -> bytes:
-    """Header fields of a GGUF: version in 4 bytes, counts in 8."""
-    return (
-        b"GGUF"
-        + values[0].to_bytes(4, "little")
-        + b"".join(value.to_bytes(8, "little") for value in values[1:])
-    )
-
-
-BROKEN: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda whole: b"",
-    "cut in the header": lambda whole: whole[:20],
-    "cut in the metadata": lambda whole: whole[:3000],
-    "cut in the weights": lambda whole: whole[:2_000_000],
-    "wrong magic": lambda whole: b"LMAO" + whole[4:],
-    "a version to come": lambda whole: whole[:4] + b"\xff\0\0\0" + whole[8:],
-    "an absurd number of tensors": lambda whole: little(3, 1 << 60, 1) + whole[24:],
-    "an absurd number of keys": lambda whole: little(3, 26, 1 << 60) + whole[24:],
-    "an absurd length of a text": lambda whole: (
-        whole[:24] + (1 << 62).to_bytes(8, "little") + whole[32:]
-    ),
-    "an absurd number of tokens": lambda whole: whole.replace(
-        (640).to_bytes(8, "little"), (1 << 61).to_bytes(8, "little"), 1
-    ),
-    "an offset beyond the end": lambda whole: whole.replace(
-        b"output_norm.weight" + (1).to_bytes(4, "little") + (256).to_bytes(8, "little"),
-        b"output_norm.weight" + (1).to_bytes(4, "little") + (1 << 50).to_bytes(8, "little"),
-    ),
-    "an architecture nobody knows": lambda whole: whole.replace(b"qwen2", b"qwenX", 1),
-}
 
 
 @pytest.mark.parametrize("damage", BROKEN)

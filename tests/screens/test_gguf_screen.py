@@ -4,6 +4,7 @@ import pytest
 from textual.widgets import DataTable
 
 from haruon_tui import artifacts
+from haruon_tui.jobs.events import EventWriter
 from haruon_tui.jobs.store import State
 from haruon_tui.screens.gguf_files import read_files
 
@@ -228,7 +229,7 @@ async def test_everything_shows_on_a_large_terminal(make_app, compared, until, t
         table = await opened(app, pilot, until)
         await until(pilot, lambda: "Pareto front" in text_of(app))
         shown = text_of(app)
-        for words in ("500 tok s", "est. ", "Take Q4_0", "not idle", "●Q8_0", "iPhone 15 Pro"):
+        for words in ("500 tok s", "estimate ", "Take Q4_0", "not idle", "●Q8_0", "iPhone 15 Pro"):
             assert words in shown, words
         assert table.max_scroll_x == 0
 
@@ -303,3 +304,25 @@ def test_a_damaged_file_hides_nothing_else(tmp_path, converted):
     files = read_files(folders)
     assert [row["type"] for row in files.rows] == ["F16"]
     assert len(files.proof) == 2
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("convert", "F16"), ("quantize", "Q5_K_M")])
+async def test_what_could_not_be_made_is_a_row_with_the_reason(
+    make_app, engine, converted, until, text_of, stage, kind
+):
+    run = engine.add(stage, State.FAILED)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    error = {"what": "a weight is [b]not[/b] finite", "where": "model.layers.0.q_proj.weight"}
+    log = EventWriter(run.log, attempt=1)
+    log.write("started")
+    log.write("progress", done=1, total=5, phase=kind, unit="files")
+    log.write("failed", error=error)
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        table = await opened(app, pilot, until)
+        await until(pilot, lambda: f"✗ {kind}" in types(table))
+        table.move_cursor(row=types(table).index(f"✗ {kind}"))
+        await until(
+            pilot,
+            lambda: "not made: model.layers.0.q_proj.weight: a weight is [b]not" in text_of(app),
+        )
