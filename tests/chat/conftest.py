@@ -99,6 +99,18 @@ def endless_answer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return chain_gguf(tmp_path_factory.mktemp("endless"), "ab", "a")
 
 
+@pytest.fixture(scope="session")
+def random_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2 with random weights, whose answer depends on every token before."""
+    from bench.gguf_models import build
+    from haruon_tui.gguf.convert import convert
+
+    folder = tmp_path_factory.mktemp("random")
+    file = folder / "model.F16.gguf"
+    convert(build(folder / "model", layers=2, hidden=256, feed_forward=512), file)
+    return file
+
+
 @pytest.fixture
 def client() -> Iterator[Client]:
     """Makes clients, and closes them at the end. One thread each: tests share the cores."""
