@@ -236,9 +236,7 @@ def test_hidden_names_are_in_no_title_and_no_words_until_they_are_shown() -> Non
     assert all("secret" in compared.title(column) for column in compared.columns)
 
 
-def test_blind_every_question_draws_an_order_and_answers_stay_with_their_model() -> (
-    None
-):
+def test_blind_every_question_draws_an_order_and_answers_stay_with_models() -> None:
     compared = fake(3, blind=True, order_seed=3)
     orders = set()
     for _ in range(20):
