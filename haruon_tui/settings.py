@@ -141,6 +141,27 @@ class TrainSettings(Section):
     deterministic: bool = Field(
         False, description="only kernels that give the same bits each time; slower on a GPU"
     )
+    processes: int = Field(
+        1, ge=1, le=1024, description="that train together on each machine, one for each GPU"
+    )
+    machines: int = Field(
+        1, ge=1, le=1024, description="that train together; each is given a command to run"
+    )
+    main_address: str = Field(
+        "", description="name or address of the first machine, where there are several"
+    )
+    main_port: int = Field(
+        29500, ge=1, le=65535, description="of the first machine, free, and open to the others"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="ddp: every process holds the whole model; fsdp: each holds a share of it",
+    )
+    global_batch: Literal["keep", "grow"] = Field(
+        "keep",
+        description="of several processes: keep shares batch_size x accumulation among them, "
+        "grow lets each do it all",
+    )
 
 
 class EvaluateSettings(Section):
@@ -172,7 +193,7 @@ class EvaluateSettings(Section):
         0.0, ge=0.0, le=1.0, description="for reports that are valid under every rule"
     )
     min_grounded: float = Field(
-        0.0, ge=0.0, le=1.0, description="for reports whose every quotation was said"
+        0.0, ge=0.0, le=1.0, description="for the share of a report's quotes that the answers hold"
     )
     min_stopped: float = Field(
         0.0, ge=0.0, le=1.0, description="for reports that the model ended by itself"

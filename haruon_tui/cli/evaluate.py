@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         return _compare(arguments, workspace, store)
     if arguments.history:
-        return _history(arguments, store)
+        return _history(arguments, workspace, store)
     submission = _submit(arguments, workspace, store)
     code = finish(arguments, workspace, submission)
     if code != Exit.OK or arguments.detach:
@@ -44,15 +44,28 @@ def _submit(
     steps = planning.plan(workspace, store)
     params = steps["evaluate"].params
     assert isinstance(params, Params)
-    if arguments.model:
-        known = choice.candidates(workspace.settings, planning.inputs(store, steps))
-        params = choice.choose(params, arguments.model, known, arguments.cases)
-        if not arguments.cases and steps["dataset"].finished is None:
-            planning.require_ready(steps, "evaluate")
-    else:
+    if arguments.cases:
+        params = params.model_copy(update={"cases": _files(arguments.cases)})
+    elif steps["dataset"].finished is None or not arguments.model:
         planning.require_ready(steps, "evaluate")
-        params = choice.choose(params, (), {}, arguments.cases)
+    known = choice.candidates(workspace.settings, planning.inputs(store, steps))
+    params = choice.choose(params, arguments.model or params.names, known)
+    for path in choice.unproven(params):
+        output.line(
+            f"warning: {path}: no proof that it behaves as the model it was made from\n"
+            f"try: haruon gguf verify {path} --against FOLDER",
+            stderr=True,
+        )
     return launch.submit(workspace, store, "evaluate", params, reuse=not arguments.force)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    for path in paths:
+        if not path.is_file():
+            raise ConfigurationError(
+                "there is no such file", where=str(path), expected="a JSONL file of cases"
+            )
+    return [path.resolve() for path in paths]
 
 
 def _held_against_the_bar(run: Run, workspace: Workspace) -> int:
@@ -84,8 +97,6 @@ def _write_html(run: Run, out: Path, *, quiet: bool) -> None:
 
 def _compare(arguments: argparse.Namespace, workspace: Workspace, store: Store) -> int:
     """RUN or RUN:MODEL against another; without a model, the last of each."""
-    from dataclasses import asdict
-
     from haruon_tui.evaluation import results
     from haruon_tui.evaluation.difference import compare
     from haruon_tui.evaluation.figures import written
@@ -140,29 +151,30 @@ def _lines(store: Store, name: str) -> tuple[str, list[dict[str, Any]]]:
     return f"{run.id[-4:]}:{chosen}", results.of_model(lines, chosen)
 
 
-def _history(arguments: argparse.Namespace, store: Store) -> int:
-    rows = list(_finished(store))
+def _history(arguments: argparse.Namespace, workspace: Workspace, store: Store) -> int:
+    from haruon_tui.evaluation.figures import FIGURES, written
+    from haruon_tui.evaluation.history import rows
+
+    steps = planning.plan(workspace, store).values()
+    found = list(rows(store, [step.finished.id for step in steps if step.finished]))
     if arguments.json:
-        output.document(rows)
+        output.document([asdict(row) for row in found])
         return Exit.OK
-    if not rows:
+    if not found:
         raise ConfigurationError("nothing was evaluated yet", do="haruon evaluate")
-    keys = [key for key in rows[0] if key not in ("run", "model")]
-    from haruon_tui.evaluation.figures import BY_KEY, written
-
     output.table(
-        ("run", "model", *(BY_KEY[key].title for key in keys)),
-        [(row["run"], row["model"], *(written(key, row[key]) for key in keys)) for row in rows],
+        ("run", "model", "cases", *(one.short for one in FIGURES), ""),
+        [
+            (
+                row.run,
+                row.model,
+                str(row.cases),
+                *(written(one.key, row.figures[one.key]) for one in FIGURES),
+                "stale" if row.stale else "",
+            )
+            for row in found
+        ],
     )
+    if all(row.stale for row in found):
+        output.line("every evaluation is stale: haruon evaluate makes one that holds", stderr=True)
     return Exit.OK
-
-
-def _finished(store: Store) -> Iterable[dict[str, Any]]:
-    """A row for each model of each finished evaluation, newest first."""
-    from haruon_tui.evaluation import results
-    from haruon_tui.evaluation.figures import FIGURES
-
-    for run in store.of_stage("evaluate"):
-        for name, report in results.models_of(run.status().result or {}).items():
-            found = {one.key: results.mean(report, one.key) for one in FIGURES}
-            yield {"run": run.id, "model": name, **found}

@@ -110,22 +110,23 @@ def _figures(pairs: Sequence[tuple[Line, Line]], seed: int) -> list[FigureChange
     for figure in FIGURES:
         if figure.key not in found:
             continue
+        change = found[figure.key]
         values = [
-            (a, b)
+            value
             for old, new in pairs
-            if (a := old["values"].get(figure.key)) is not None
-            and (b := new["values"].get(figure.key)) is not None
+            if (value := old["values"].get(figure.key)) is not None
+            and new["values"].get(figure.key) is not None
         ]
-        low, high = found[figure.key]
+        before = sum(values) / len(values)
         changes.append(
             FigureChange(
                 figure.key,
                 figure.title,
-                sum(a for a, _ in values) / len(values),
-                sum(b for _, b in values) / len(values),
-                low,
-                high,
-                _verdict(figure.better, low, high),
+                before,
+                before + change.mean,
+                change.low,
+                change.high,
+                _verdict(figure.better, change.low, change.high),
             )
         )
     return changes

@@ -18,9 +18,11 @@ Better = Literal["high", "low", ""]
 
 @dataclass(frozen=True)
 class Figure:
-    """`of` gives a report's value, 0 to 1 for a share; None where the report has none."""
+    """`short` is the title of a narrow column. `of` gives a report's value, 0 to 1 for a share;
+    None where the report has none."""
 
     key: str
+    short: str
     title: str
     of: Callable[[CaseScore], float | None]
     better: Better = "high"
@@ -36,28 +38,38 @@ def _persona(score: CaseScore) -> float | None:
 
 
 FIGURES: tuple[Figure, ...] = (
-    Figure("complete", "every section there", lambda score: score.complete),
+    Figure("complete", "whole", "every section there", lambda score: score.complete),
     Figure(
         "levels_exact",
+        "levels",
         "trait levels right",
         _levels(lambda score: sum(one.exact for one in score.traits.values())),
     ),
     Figure(
         "levels_within_one",
+        "±1",
         "within one step",
         _levels(lambda score: sum(one.within_one for one in score.traits.values())),
     ),
-    Figure("safe", "nothing forbidden", lambda score: score.safe),
-    Figure("valid", "valid under every rule", lambda score: score.valid),
+    Figure("safe", "safe", "nothing forbidden", lambda score: score.safe),
+    Figure("valid", "valid", "valid under every rule", lambda score: score.valid),
     Figure(
         "grounded",
-        "quotes were said",
-        lambda score: score.ungrounded == 0 if score.quotes else None,
+        "quotes",
+        "quotes that were said",
+        lambda score: 1 - score.ungrounded / score.quotes if score.quotes else None,
     ),
-    Figure("stopped", "stopped by itself", lambda score: score.stopped),
-    Figure("persona", "five persona qualities", _persona),
-    Figure("repetition", "words repeated", lambda score: score.repetition, "low"),
-    Figure("tokens", "length in tokens", lambda score: float(score.tokens), "", is_share=False),
+    Figure("stopped", "ends", "stopped by itself", lambda score: score.stopped),
+    Figure("persona", "persona", "five persona qualities", _persona),
+    Figure("repetition", "repeats", "words repeated", lambda score: score.repetition, "low"),
+    Figure(
+        "tokens",
+        "tokens",
+        "length in tokens",
+        lambda score: float(score.tokens),
+        "",
+        is_share=False,
+    ),
 )
 
 BY_KEY = {figure.key: figure for figure in FIGURES}

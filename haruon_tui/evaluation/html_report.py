@@ -100,10 +100,9 @@ def _chart(models: dict[str, Any], group: str) -> str:
     for figure in SHARES:
         dots = []
         for place, report in enumerate(models.values()):
-            value = results.mean(report, figure.key, group)
-            if value is not None:
-                interval = results.interval(report, figure.key, group)
-                dots.append((_colour(place), value, interval, written(figure.key, value)))
+            if one := results.estimate(report, figure.key, group):
+                words = written(figure.key, one.mean)
+                dots.append((_colour(place), one.mean, (one.low, one.high), words))
         if dots:
             rows.append((figure.title, dots))
     return f"<figure>{svg.intervals(rows, 'Figures with their intervals')}</figure>"
@@ -115,15 +114,13 @@ def _table(models: dict[str, Any], group: str) -> str:
     for figure in FIGURES:
         cells = []
         for report in models.values():
-            value = results.mean(report, figure.key, group)
-            interval = results.interval(report, figure.key, group)
+            one = results.estimate(report, figure.key, group)
             ends = (
-                f" <small>{written(figure.key, interval[0])} – "
-                f"{written(figure.key, interval[1])}</small>"
-                if interval
+                f" <small>{written(figure.key, one.low)} – {written(figure.key, one.high)}</small>"
+                if one
                 else ""
             )
-            cells.append(f"<td>{written(figure.key, value)}{ends}</td>")
+            cells.append(f"<td>{written(figure.key, one.mean if one else None)}{ends}</td>")
         body.append(f"<tr><th>{figure.title}</th>{''.join(cells)}</tr>")
     return _wide(f"<table><thead><tr><th></th>{head}</tr></thead>{''.join(body)}</table>")
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -23,18 +25,28 @@ LEVEL = 0.95
 Values = dict[str, float | None]
 """A case's value of every figure, as haruon_tui.evaluation.figures gives them."""
 
-Interval = tuple[float, float]
+
+class Estimate(BaseModel):
+    """A mean over the cases that have a value, and the two ends of its interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    high: float
 
 
-def of_means(cases: Sequence[Values], seed: int) -> dict[str, Interval]:
-    """The interval of each figure's mean. Figures that no case has are left out."""
+def of_means(cases: Sequence[Values], seed: int) -> dict[str, Estimate]:
+    """Each figure's mean. Figures that no case has are left out."""
     keys = list(cases[0]) if cases else []
     table = _table([[case.get(key) for key in keys] for case in cases], len(keys))
-    return dict(_intervals(keys, table, seed))
+    return _estimates(keys, table, seed)
 
 
-def of_differences(before: Sequence[Values], after: Sequence[Values], seed: int) -> dict[str, Any]:
-    """The interval of the mean difference of each figure over the same cases in the same order.
+def of_differences(
+    before: Sequence[Values], after: Sequence[Values], seed: int
+) -> dict[str, Estimate]:
+    """The mean difference of each figure over the same cases in the same order.
 
     Pairs are drawn, so that what makes a case hard for both does not widen the interval.
     """
@@ -43,7 +55,7 @@ def of_differences(before: Sequence[Values], after: Sequence[Values], seed: int)
         [_difference(old.get(key), new.get(key)) for key in keys]
         for old, new in zip(before, after, strict=True)
     ]
-    return dict(_intervals(keys, _table(pairs, len(keys)), seed))
+    return _estimates(keys, _table(pairs, len(keys)), seed)
 
 
 def _difference(old: float | None, new: float | None) -> float | None:
@@ -58,24 +70,30 @@ def _table(rows: list[list[float | None]], width: int) -> Array:
     return table
 
 
-def _intervals(keys: list[str], table: Array, seed: int) -> list[tuple[str, Interval]]:
+def _estimates(keys: list[str], table: Array, seed: int) -> dict[str, Estimate]:
     import numpy as np
 
     cases = len(table)
     if not cases:
-        return []
+        return {}
     drawn = np.random.default_rng(seed).multinomial(
         cases, np.full(cases, 1 / cases), size=RESAMPLES
     )
     known = ~np.isnan(table)
     sums = drawn @ np.where(known, table, 0.0)
     counts = drawn @ known.astype(np.float64)
-    found = []
+    found = {}
     for place, key in enumerate(keys):
         if not known[:, place].any():
             continue
         has = counts[:, place] > 0
         means = sums[has, place] / counts[has, place]
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        found.append((key, (round(float(low), 6), round(float(high), 6))))
+        mean = table[known[:, place], place].mean()
+        found[key] = Estimate(
+            **{
+                name: round(float(value), 6)
+                for name, value in (("mean", mean), ("low", low), ("high", high))
+            }
+        )
     return found

@@ -17,6 +17,7 @@ class _Line(BaseModel):
     asks in the same batches and writes the same texts."""
 
     model: str
+    ran_on: str
     generations: list[Generation]
 
 
@@ -26,6 +27,7 @@ class KeptGenerations:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_model: dict[str, dict[str, Generation]] = {}
+        self._ran_on: dict[str, str] = {}
         written = path.read_bytes().splitlines() if path.exists() else []
         whole = [line for raw in written if (line := _read(raw))]
         if len(whole) < len(written):
@@ -37,9 +39,13 @@ class KeptGenerations:
         """The generations of a model by case id."""
         return dict(self._by_model.get(model, {}))
 
-    def add(self, model: str, generations: Sequence[Generation]) -> None:
+    def ran_on(self, model: str) -> str:
+        """Where its last batch was made; empty while there is none."""
+        return self._ran_on.get(model, "")
+
+    def add(self, model: str, ran_on: str, generations: Sequence[Generation]) -> None:
         """Append a batch to the file and sync it."""
-        line = _Line(model=model, generations=list(generations))
+        line = _Line(model=model, ran_on=ran_on, generations=list(generations))
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(_write(line))
             stream.flush()
@@ -47,6 +53,7 @@ class KeptGenerations:
         self._keep(line)
 
     def _keep(self, line: _Line) -> None:
+        self._ran_on[line.model] = line.ran_on
         for one in line.generations:
             self._by_model.setdefault(line.model, {})[one.case] = one
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from haruon_tui.errors import ConfigurationError
+from haruon_tui.evaluation.intervals import Estimate
 from haruon_tui.evaluation.summary import ALL
 
 EVALUATION_FILE = "evaluation.json"
@@ -63,25 +64,23 @@ def of_model(lines: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]
     )
 
 
+def estimate(report: dict[str, Any], key: str, group: str = ALL) -> Estimate | None:
+    """A figure (haruon_tui.evaluation.figures) of a ModelReport as a dict; None where it has
+    none."""
+    found = report.get("figures", {}).get(group, {}).get(key)
+    return Estimate.model_validate(found) if found else None
+
+
 def mean(report: dict[str, Any], key: str, group: str = ALL) -> float | None:
-    """The value of a figure (haruon_tui.evaluation.figures) in a ModelReport as a dict."""
-    summary = report.get("groups", {}).get(group, {})
-    if key == "persona":
-        values = list(summary.get("persona", {}).values())
-        return sum(values) / len(values) if values else None
-    if key in ("repetition", "tokens"):
-        value = summary.get(f"mean_{key}")
-        return None if value is None else float(value)
-    rate = summary.get(key, {})
-    if not rate.get("total"):
-        return None
-    return float(rate["hits"]) / float(rate["total"])
+    """Its mean alone."""
+    found = estimate(report, key, group)
+    return found.mean if found else None
 
 
 def interval(report: dict[str, Any], key: str, group: str = ALL) -> tuple[float, float] | None:
-    """Its interval."""
-    found = report.get("intervals", {}).get(group, {}).get(key)
-    return (float(found[0]), float(found[1])) if found else None
+    """The two ends of its interval alone."""
+    found = estimate(report, key, group)
+    return (found.low, found.high) if found else None
 
 
 def not_compared(before: int, after: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from haruon_tui.dataset import persona, quotations, report
 from haruon_tui.dataset.rules import Group
-from haruon_tui.dataset.validator import Finding, Validator, is_valid
+from haruon_tui.dataset.validator import MAX_HITS, Finding, Validator, is_valid
 from haruon_tui.evaluation.cases import Case
 
 _REPORT = "$.messages[2].content"
@@ -48,10 +48,11 @@ class CaseScore:
     `complete`: every section once and in order, each trait with a level of the scale. `valid`:
     no finding of severity error in the rule set, neither in the text nor against the answers.
     `safe`: no forbidden expression among them; an empty text says nothing forbidden, so read it
-    beside `complete`. `stopped`: the model ended by itself. `quotes` counts quoted phrases,
-    `ungrounded` those that the answers do not hold. `persona` are the validator's five qualities,
-    0 to 1. `repetition` is the share of word 4-grams that stood in the text before. `findings`
-    are of the text alone, `reading` those of style, persona and quotations.
+    beside `complete`. `stopped`: the model ended by itself. `quotes` counts quoted phrases
+    and `ungrounded` those that the answers do not hold, both up to the validator's MAX_HITS.
+    `persona` are the validator's five qualities, 0 to 1. `repetition` is the share of word
+    4-grams that stood in the text before. `findings` are of the text alone, `reading` those of
+    style, persona and quotations.
     """
 
     complete: bool
@@ -93,7 +94,7 @@ def score(case: Case, text: str, stopped: bool, tokens: int, rules: str) -> Case
         missing=list(parsed.missing),
         findings=[str(finding) for finding in findings],
         reading=[str(finding) for finding in reading],
-        quotes=len(quotations.phrases(text)),
+        quotes=min(len(quotations.phrases(text)), MAX_HITS),
         ungrounded=sum(finding.group == "evidence" for finding in reading),
         persona={
             name: round(value, 4) for name, value in _validator(rules).persona_scores(text).items()

@@ -6,6 +6,7 @@ reasons for it), report.html (to send to a colleague), and judge.json where a ju
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +14,10 @@ from pydantic import BaseModel, Field, model_validator
 
 from haruon_tui import artifacts, stage
 from haruon_tui.dataset import records
-from haruon_tui.evaluation import figures, gguf_generate, intervals, judge
+from haruon_tui.evaluation import choice, figures, gguf_generate, intervals, judge
 from haruon_tui.evaluation.cases import Case, read_all
-from haruon_tui.evaluation.generate import Generation, Generator
-from haruon_tui.evaluation.intervals import Interval
+from haruon_tui.evaluation.generate import ADAPTER_CONFIG, Generation, Generator
+from haruon_tui.evaluation.intervals import Estimate
 from haruon_tui.evaluation.judge import Params as JudgeParams
 from haruon_tui.evaluation.kept import KeptGenerations
 from haruon_tui.evaluation.reasons import badness, reasons
@@ -60,11 +61,12 @@ class Params(stage.Params):
 
 
 class ModelReport(BaseModel):
-    """The figures of one model, by group of cases; `intervals` are those of the means, by group
-    and figure. `tokens_per_second` is over whole batches, reading the prompts included."""
+    """What one model came to, by group of cases. `figures` are those of
+    haruon_tui.evaluation.figures, by group and key; `groups` the counts, confusion and persona
+    qualities. `tokens_per_second` is over whole batches, reading the prompts included."""
 
     groups: dict[str, GroupSummary]
-    intervals: dict[str, dict[str, Interval]] = Field(default_factory=dict)
+    figures: dict[str, dict[str, Estimate]] = Field(default_factory=dict)
     tokens_per_second: float | None
     ran_on: str = ""
 
@@ -108,18 +110,18 @@ def run(params: Params, job: JobContext) -> Result:
     if params.judge:
         judge.require_key(params.judge)  # before hours of work, not after
     kept = KeptGenerations(job.scratch / GENERATIONS_FILE)
-    made: dict[str, dict[str, Generation]] = {}
-    ran_on: dict[str, str] = {}
-    for name, path in zip(params.names, params.models, strict=True):
-        made[name], ran_on[name] = _generate(name, path, cases, kept, params, job)
+    made = {
+        name: _generate(name, path, cases, kept, params, job)
+        for name, path in zip(params.names, params.models, strict=True)
+    }
     job.log("scoring")
     scores = {name: _scored(cases, made[name], params.rules) for name in params.names}
     reports = {
         name: ModelReport(
             groups=summarise(scores[name]),
-            intervals=_intervals(scores[name], params.seed),
+            figures=_figures(scores[name], params.seed),
             tokens_per_second=_speed(made[name]),
-            ran_on=ran_on[name],
+            ran_on=kept.ran_on(name),
         )
         for name in params.names
     }
@@ -152,11 +154,11 @@ def _generate(
     kept: KeptGenerations,
     params: Params,
     job: JobContext,
-) -> tuple[dict[str, Generation], str]:
-    """The model's generation for every case, made now or before, and where it was made."""
-    wanted = [case for case in cases if case.id not in kept.of(name)]
+) -> dict[str, Generation]:
+    """The model's generation for every case, made now or before."""
+    made = kept.of(name)
+    wanted = [case for case in cases if case.id not in made]
     there = len(cases) - len(wanted)
-    where = job.scratch / f"{name.replace('/', '_')}.ran-on"
     if there:
         job.log(f"{name}: {there} of {len(cases)} reports are there already")
 
@@ -164,33 +166,58 @@ def _generate(
         job.progress(round(there + more, 1), len(cases), phase=name, unit="reports")
 
     say(0)
-    if wanted and path.suffix == ".gguf":
-        artifacts.write_text(where, "llama.cpp, cpu")
-        job.log(f"{name}: {len(wanted)} reports to write by llama.cpp on the CPU")
-        gguf_generate.generate(
-            path,
-            wanted,
-            max_new_tokens=params.max_new_tokens,
-            batch_size=params.batch_size,
-            on_batch=lambda batch: kept.add(name, batch),
-            on_progress=say,
-            stop_requested=lambda: job.stop_requested,
-        )
-    elif wanted:
-        compute.use_allowed_cores()
-        generator = Generator(path, params.adapter_base if name == "adapter" else None)
-        artifacts.write_text(where, f"transformers, {generator.description}")
-        job.log(f"{name}: {len(wanted)} reports to write on {generator.description}")
-        for batch in generator.generate(
-            wanted,
-            max_new_tokens=params.max_new_tokens,
-            batch_size=params.batch_size,
-            stop_requested=lambda: job.stop_requested,
-            on_progress=say,
-        ):
-            kept.add(name, batch)
+    if wanted:
+        with_gguf = path.suffix == ".gguf"
+        write = _write_with_gguf if with_gguf else _write_with_transformers
+        write(name, path, wanted, kept, params, job, say)
     job.raise_if_stopped()
-    return kept.of(name), where.read_text("utf-8") if where.exists() else ""
+    return kept.of(name)
+
+
+def _write_with_gguf(
+    name: str,
+    path: Path,
+    wanted: list[Case],
+    kept: KeptGenerations,
+    params: Params,
+    job: JobContext,
+    say: Callable[[float], None],
+) -> None:
+    where = "llama.cpp, cpu"
+    job.log(f"{name}: {len(wanted)} reports to write by {where}")
+    gguf_generate.generate(
+        path,
+        wanted,
+        max_new_tokens=params.max_new_tokens,
+        batch_size=params.batch_size,
+        on_batch=lambda batch: kept.add(name, where, batch),
+        on_progress=say,
+        stop_requested=lambda: job.stop_requested,
+    )
+
+
+def _write_with_transformers(
+    name: str,
+    path: Path,
+    wanted: list[Case],
+    kept: KeptGenerations,
+    params: Params,
+    job: JobContext,
+    say: Callable[[float], None],
+) -> None:
+    compute.use_allowed_cores()
+    is_adapter = name == choice.ADAPTER or (path / ADAPTER_CONFIG).is_file()
+    generator = Generator(path, params.adapter_base if is_adapter else None)
+    where = f"transformers, {generator.description}"
+    job.log(f"{name}: {len(wanted)} reports to write by {where}")
+    for batch in generator.generate(
+        wanted,
+        max_new_tokens=params.max_new_tokens,
+        batch_size=params.batch_size,
+        stop_requested=lambda: job.stop_requested,
+        on_progress=say,
+    ):
+        kept.add(name, where, batch)
 
 
 def _scored(cases: list[Case], made: dict[str, Generation], rules: str) -> Scored:
@@ -201,7 +228,7 @@ def _scored(cases: list[Case], made: dict[str, Generation], rules: str) -> Score
     ]
 
 
-def _intervals(scored: Scored, seed: int) -> dict[str, dict[str, Interval]]:
+def _figures(scored: Scored, seed: int) -> dict[str, dict[str, Estimate]]:
     by_group: dict[str, list[intervals.Values]] = {}
     for case, one in scored:
         by_group.setdefault(case.group, []).append(figures.values(one))

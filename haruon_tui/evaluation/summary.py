@@ -38,7 +38,6 @@ class GroupSummary(BaseModel):
     """What a group of cases came to. Levels count traits, the other rates count reports.
 
     Lengths are means per report. A report without a level for a trait counts as wrong there.
-    `grounded` counts reports that quote, and among them those whose every quotation was said.
     `confusion` is, by trait and expected level, how often each level was found.
     """
 
@@ -54,9 +53,7 @@ class GroupSummary(BaseModel):
     levels_by_trait: dict[str, Rate]
     mean_characters: float
     mean_tokens: float
-    grounded: Rate = Rate(hits=0, total=0)
     persona: dict[str, float] = Field(default_factory=dict)
-    mean_repetition: float = 0.0
     confusion: dict[str, dict[str, dict[str, int]]] = Field(default_factory=dict)
 
 
@@ -88,12 +85,10 @@ def _summarise(scores: Sequence[CaseScore]) -> GroupSummary:
         },
         mean_characters=_mean([score.characters for score in scores]),
         mean_tokens=_mean([score.tokens for score in scores]),
-        grounded=_rate(score.ungrounded == 0 for score in scores if score.quotes),
         persona={
             name: _mean([score.persona[name] for score in scores if name in score.persona])
             for name in qualities
         },
-        mean_repetition=_mean([score.repetition for score in scores]),
         confusion=_confusion(scores),
     )
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 F16_FILE = "model.F16.gguf"
 PROOF_FILE = "proof.json"
+FAILED_SUFFIX = ".failed-proof.gguf"
+"""Of a GGUF that has failed its proof."""
 
 
 class Params(stage.Params):
@@ -38,7 +40,7 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
 
 def failed_name(name: str) -> str:
     """What a GGUF is called that has failed its proof."""
-    return f"{name.removesuffix('.gguf')}.failed-proof.gguf"
+    return name.removesuffix(".gguf") + FAILED_SUFFIX
 
 
 def run(params: Params, job: JobContext) -> Result:

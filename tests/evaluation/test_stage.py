@@ -123,12 +123,12 @@ def test_a_finished_model_is_not_even_loaded_again(params: stage.Params, tmp_pat
 def test_a_line_cut_off_by_a_crash_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "generations.jsonl"
     made = Generation(case="c1", text="한글", prompt_tokens=3, tokens=2, stopped=True, seconds=0.5)
-    KeptGenerations(path).add("base", [made])
+    KeptGenerations(path).add("base", "cpu", [made])
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: whole.index("글".encode()) + 1])
     kept = KeptGenerations(path)
     assert kept.of("base") == {"c1": made}
-    kept.add("tuned", [made])
+    kept.add("tuned", "cpu", [made])
     assert KeptGenerations(path).of("tuned") == {"c1": made}
     assert len(read_lines(path)) == 2
 
