@@ -40,6 +40,11 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def accelerators(self) -> int:
+        """How many devices the work takes at once, where it is for the accelerator."""
+        return 1
+
 
 class Result(BaseModel):
     """What a stage has to say when it is done: figures and the names of its artefacts.

@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 from haruon_tui.errors import ConfigurationError
 from haruon_tui.hardware.architecture import architecture_of
 from haruon_tui.hardware.memory_estimate import estimate
+from haruon_tui.launching.command import shown as shown_command
 from haruon_tui.screens.pick import PickScreen
 from haruon_tui.screens.plain_text import one_line, plain
 from haruon_tui.screens.prompt import PromptScreen
@@ -23,6 +24,7 @@ from haruon_tui.screens.widgets.key_line import KeyLine
 from haruon_tui.screens.widgets.memory_bar import gib
 from haruon_tui.styles import stylesheet
 from haruon_tui.training import recipe_fields
+from haruon_tui.training.ranks import commands, share
 from haruon_tui.training.recipe_fields import shown
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class RecipeScreen(Screen[None]):
         Binding("enter", "edit", "Change"),
         Binding("w", "write", "Write"),
         Binding("z", "undo", "Undo this field"),
+        Binding("y", "copy", "Copy command"),
     ]
     covers = True
 
@@ -84,6 +87,8 @@ class RecipeScreen(Screen[None]):
         if self._architecture is not None:
             total = estimate(self._architecture, self._draft, device=self._device()).total
             needs = f"takes about {gib(total)}"
+            if (count := self._draft.processes * self._draft.machines) > 1:
+                needs += f" in each of {count} processes"
         return "  ".join(filter(None, ["Recipe of the next training", needs, changed]))
 
     def _row(self, name: str) -> Text:
@@ -106,6 +111,10 @@ class RecipeScreen(Screen[None]):
         text = Text(f"{field.name}: ", style="bold")
         text.append(f"{plain(field.meaning)}\n", style="not bold")
         text.append(f"allowed: {field.allowed}\n", style="not bold")
+        if field.name in recipe_fields.SHARED:
+            text.append(f"a step: {share(self._draft).words} examples\n", style="not bold")
+            if found := self._commands():
+                text.append(f"runs: {one_line(found[0])}  (y copies)\n", style="not bold")
         if self._architecture is None:
             text.append("memory: the base's sizes are not known yet", style="dim not bold")
             return text
@@ -115,6 +124,11 @@ class RecipeScreen(Screen[None]):
         words = ", ".join(f"{value} {gib(size)}" for value, size in effect)
         text.append(f"memory: {words or 'no effect'}", style="not bold")
         return text
+
+    def _commands(self) -> list[str]:
+        """What starts the processes of the draft on each machine, once it is written."""
+        workspace = self._session.workspace.folder
+        return [shown_command(command) for command in commands(self._draft, workspace)]
 
     def _device(self) -> DeviceKind:
         """A GPU unless the base is the embedded one, which every machine trains on its CPU."""
@@ -165,6 +179,16 @@ class RecipeScreen(Screen[None]):
         self._changes = changes
         self._draft = recipe_fields.with_changes(self._profile, self._written(), changes)
         self._draw()
+
+    def action_copy(self) -> None:
+        """Put the commands that start the processes on the clipboard, one a line."""
+        if not (found := self._commands()):
+            self.notify("one process trains alone: it needs no command", markup=False)
+            return
+        self.app.copy_to_clipboard("\n".join(found))
+        machines = "one for each machine" if len(found) > 1 else "for a shell"
+        first = " after w has written the changes" if self._changed() else ""
+        self.notify(f"copied, {machines}{first}", markup=False)
 
     def action_write(self) -> None:
         if not self._changes:

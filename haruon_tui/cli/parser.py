@@ -162,6 +162,14 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--detach", action="store_true", help="start it and return at once")
 
     train = _stage(commands, "train", "train", "fine-tune the base model")
+    train.set_defaults(handler="train:train")
+    train.add_argument(
+        "--commands",
+        action="store_true",
+        dest="print_commands",
+        help="print what several processes are started with, for each machine, and start nothing",
+    )
+    train.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     more = train.add_subparsers(title="commands", metavar="[chart]")
     chart = _command(more, "chart", "curves as SVG, PNG or CSV", "train_chart:chart")
     chart.add_argument(

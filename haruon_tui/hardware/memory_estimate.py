@@ -26,6 +26,9 @@ the backward pass, in bytes. `c` is the size of a number in the precision, 4 tha
   with fused kernels 4 less. On a GPU they are made in tiles: TRL's head takes 4,096 positions by
   8,192 words at a time, Liger's a power of two of positions, at least 16·h/vocabulary of them
   (training/loss.py).
+* several processes: each takes what one takes. With FSDP each of n holds 1/n of weights, adapter,
+  gradients and optimizer, and whole, in the precision, the layer that computes, the next one,
+  which is fetched ahead, embeddings and head (Zhao et al. 2023, arXiv:2304.11277, section 3).
 * buffers: what the runtime itself takes, and what the allocator cannot use. On a CPU glibc's
   malloc, in which long-lived tensors stand between short-lived ones, takes 0.3 to 0.7 of
   activations and logits again, more where a whole model is trained with checkpointing (`python -m
@@ -95,8 +98,8 @@ def estimate(
     device: DeviceKind = "cuda",
     length: int | None = None,
 ) -> Estimate:
-    """The peak of a training step, without what is resident after the imports. `length` is the
-    longest example in tokens, `train.max_length` unless told otherwise."""
+    """The peak of a training step in one process, without what is resident after the imports.
+    `length` is the longest example in tokens, `train.max_length` unless told otherwise."""
     size = number_bytes(train)
     trained = trained_parameters(architecture, train)
     full = train.method == "full"
@@ -112,11 +115,13 @@ def estimate(
     logits = _logits(architecture, train, size, tokens, device)
     if train.gradient_checkpointing and device == "cuda":
         logits = max(0.0, logits - tokens * kept)  # gone before the one layer is recomputed
+    shards = train.processes * train.machines if train.strategy == "fsdp" else 1
+    gathered = _gathered(architecture, size) if shards > 1 else 0.0
     return Estimate(
-        weights=round(_weights(architecture, train, size)),
-        adapter=0 if full else 4 * trained,
-        gradients=4 * trained,
-        optimizer=8 * trained,
+        weights=round(_weights(architecture, train, size) / shards + gathered),
+        adapter=0 if full else 4 * trained // shards,
+        gradients=4 * trained // shards,
+        optimizer=8 * trained // shards,
         activations=round(layers),
         logits=round(logits),
         buffers=round(_RUNTIME[device] + _slack(train, layers, logits, device)),
@@ -216,6 +221,13 @@ def _weights(architecture: Architecture, train: TrainSettings, size: int) -> flo
     return size * architecture.parameters
 
 
+def _gathered(architecture: Architecture, size: int) -> float:
+    """The weights that a process holds whole at once where all are sharded."""
+    layer = architecture.linear_parameters / architecture.layers
+    rest = architecture.parameters - architecture.linear_parameters
+    return size * (2 * layer + rest)
+
+
 def _kept_per_token(a: Architecture, train: TrainSettings, size: int, device: DeviceKind) -> float:
     """Bytes that one layer keeps of one token for the backward pass."""
     kept = 2 * 4 * a.hidden + size * (2 * a.queries + 2 * a.keys) + 4 * a.heads
@@ -278,9 +290,10 @@ def _largest_batch(
     """The largest batch up to the configured one that fits and divides the global batch; None
     when not even one example fits."""
     whole = train.batch_size * train.accumulation
+    each = train.processes * train.machines if train.global_batch == "keep" else 1
     for batch in range(train.batch_size, 0, -1):
-        if whole % batch:
-            continue  # the global batch would be another
+        if whole % (batch * each):
+            continue  # the global batch would be another, or could not be shared
         changed = train.model_copy(update={"batch_size": batch})
         if estimate(architecture, changed, device=device).total <= free:
             return batch

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from haruon_tui.artifacts import remove, write_text
@@ -21,7 +22,7 @@ from haruon_tui.jobs.samples import Sampler
 from haruon_tui.jobs.store import PROCESS_FILE, JobFile, Run
 from haruon_tui.jobs.tickets import ticket
 from haruon_tui.settings import load_settings
-from haruon_tui.stage import STAGES
+from haruon_tui.stage import STAGES, Result
 from haruon_tui.workspace import FILE_NAME
 
 _SAMPLE_SECONDS = 2.0
@@ -50,7 +51,7 @@ def main(folder: Path, attempt: int) -> int:
             folder,
             writer,
             stop=stop,
-            about=_about(run),
+            about=about(run),
             devices=run.job.devices,
             wait_for_memory=run.job.wait_for_memory,
         ),
@@ -63,7 +64,8 @@ def main(folder: Path, attempt: int) -> int:
 
 def _attempt(job: JobFile, context: JobContext) -> tuple[str, dict[str, object], int]:
     writer = context.writer
-    try:
+
+    def work() -> Result:
         _remove_unfinished(context.artifacts)
         writer.write("queued", devices=job.devices)
         with ticket(
@@ -76,7 +78,16 @@ def _attempt(job: JobFile, context: JobContext) -> tuple[str, dict[str, object],
             writer.write("running", host=os.uname().nodename, pid=os.getpid())
             module = STAGES[job.stage].load()
             params = module.params.model_validate(job.params)
-            result = module.run(params, context)
+            return module.run(params, context)
+
+    return outcome(work, context)
+
+
+def outcome(work: Callable[[], Result], context: JobContext) -> tuple[str, dict[str, object], int]:
+    """Do the work; the kind and the fields of the event that ends it, and the exit code. Never
+    raises."""
+    try:
+        result = work()
         return "finished", {"result": result.model_dump(mode="json")}, Exit.OK
     except Stopped:
         return "stopped", {}, Exit.INTERRUPTED
@@ -148,7 +159,8 @@ def _report(writer: events.EventWriter, stop: threading.Event, sampler: Sampler)
         return  # a full disk ends the samples; the stage itself reports it
 
 
-def _about(run: Run) -> dict[str, object]:
+def about(run: Run) -> dict[str, object]:
+    """What every manifest of the run says of it."""
     job = run.job
     return job.model_dump(
         mode="json", include={"stage", "params", "inputs", "fingerprint", "versions"}

@@ -21,12 +21,15 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def devices_for(
-    device: Device, hardware: HardwareSettings, queues: Mapping[str, Collection[str]]
+    device: Device,
+    hardware: HardwareSettings,
+    queues: Mapping[str, Collection[str]],
+    count: int = 1,
 ) -> tuple[str, ...]:
-    """The ticket's device names: empty for none, `gpu<N>`, `cpu`, or `quiet`.
+    """The ticket's device names: empty for none, `gpu<N>` for each of `count`, `cpu`, or `quiet`.
 
     `queues` has the jobs that hold or wait for each device. Raises ConfigurationError when the
-    GPUs that the settings name are not there.
+    GPUs that the settings name are not there, or are too few.
     """
     match device:
         case "none":
@@ -36,23 +39,34 @@ def devices_for(
         case "quiet":
             return (QUIET,)
         case "accelerator":
-            return (accelerator(hardware, queues),)
+            return accelerators(hardware, queues, count)
 
 
-def accelerator(hardware: HardwareSettings, queues: Mapping[str, Collection[str]]) -> str:
-    """The GPU with the shortest queue, of these the one with most free memory, as `gpu<N>`;
+def accelerators(
+    hardware: HardwareSettings, queues: Mapping[str, Collection[str]], count: int
+) -> tuple[str, ...]:
+    """The GPUs with the shortest queues, of these those with most free memory, as `gpu<N>`;
     `cpu` where no GPU may be used. Raises ConfigurationError as `devices_for` does."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return "gpu0"
+        return ("gpu0",)
     allowed = allowed_gpus(hardware)
     if not allowed:
-        return CPU
+        return (CPU,)
+    if len(allowed) < count:
+        raise ConfigurationError(
+            f"{count} processes need a GPU each, and {len(allowed)} may be used here",
+            where="train.processes",
+            expected=f"at most {len(allowed)}",
+            do=f"processes = {len(allowed)} under [train], or more machines; "
+            "gpus = [] under [hardware] takes the CPU",
+        )
 
     def preference(gpu: Gpu) -> tuple[int, int, int]:
         free = gpu.memory_free
         return len(queues.get(name_of(gpu), ())), -(free if free is not None else -1), gpu.index
 
-    return name_of(min(allowed, key=preference))
+    chosen = sorted(allowed, key=preference)[:count]
+    return tuple(name_of(gpu) for gpu in sorted(chosen, key=lambda gpu: gpu.index))
 
 
 def name_of(gpu: Gpu) -> str:

@@ -63,13 +63,15 @@ def submit(
     parent: str | None = None,
     reuse: bool = True,
     fresh: bool = False,
+    start: bool = True,
 ) -> Submission:
     """Get this work done: reuse a finished run of the same work, join one that is under way,
     resume one that was interrupted, or start a new one.
 
     `reuse=False` runs finished work again. `fresh` starts a new run whatever there is, except
-    that two of the same work never run at once. Raises ConfigurationError for inputs that are
-    not there and for a workspace that cannot be written.
+    that two of the same work never run at once. Without `start` the run is made ready, for a
+    process that was started by hand. Raises ConfigurationError for inputs that are not there and
+    for a workspace that cannot be written.
     """
     stage = STAGES[stage_name]
     workspace.require_writable()
@@ -83,8 +85,11 @@ def submit(
             return Submission(finished, "reused")
         newest = same[0] if same else None
         if newest and not fresh and newest.status().state is not State.FINISHED:
-            newest.place(_devices(workspace, store, newest.stage), _waits(workspace))
-            _spawn(newest, workspace)
+            newest.place(
+                _devices(workspace, store, newest.stage, params.accelerators), _waits(workspace)
+            )
+            if start:
+                _spawn(newest, workspace)
             return Submission(newest, "resumed")
         run = store.create(
             {
@@ -92,14 +97,16 @@ def submit(
                 "params": params.model_dump(mode="json"),
                 "inputs": inputs,
                 "fingerprint": mark,
-                "devices": _devices(workspace, store, stage_name),
+                "devices": _devices(workspace, store, stage_name, params.accelerators),
+                "by_hand": not start,
                 "wait_for_memory": _waits(workspace),
                 "parent": parent,
                 "versions": _versions(),
                 "hardware": _hardware(),
             }
         )
-        _spawn(run, workspace)
+        if start:
+            _spawn(run, workspace)
         return Submission(run, "new")
 
 
@@ -119,7 +126,9 @@ def resume(workspace: Workspace, run: Run) -> None:
                 do=f"haruon jobs show {run.id}",
             )
         store = Store(run.folder.parent)
-        run.place(_devices(workspace, store, run.stage), _waits(workspace))
+        params = STAGES[run.stage].load().params.model_validate(run.job.params)
+        devices = _devices(workspace, store, run.stage, params.accelerators)
+        run.place(devices, _waits(workspace))
         _spawn(run, workspace)
 
 
@@ -175,9 +184,9 @@ def kill(run: Run) -> None:
         writer.close()
 
 
-def _devices(workspace: Workspace, store: Store, stage_name: str) -> tuple[str, ...]:
-    """Where a job of this stage goes now. A job whose child has not drawn its ticket yet counts
-    as queued too."""
+def _devices(workspace: Workspace, store: Store, stage_name: str, count: int) -> tuple[str, ...]:
+    """Where a job of this stage goes now, on `count` accelerators where it needs one. A job whose
+    child has not drawn its ticket yet counts as queued too."""
     device = STAGES[stage_name].device
     if device != "accelerator":
         return devices_for(device, workspace.settings.hardware, {})
@@ -186,7 +195,7 @@ def _devices(workspace: Workspace, store: Store, stage_name: str) -> tuple[str, 
         if run.status().state.active:
             for name in run.job.devices:
                 queues.setdefault(name, set()).add(run.id)
-    return devices_for(device, workspace.settings.hardware, queues)
+    return devices_for(device, workspace.settings.hardware, queues, count)
 
 
 def _waits(workspace: Workspace) -> bool:

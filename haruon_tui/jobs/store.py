@@ -52,6 +52,8 @@ class JobFile(BaseModel):
     fingerprint: str
     devices: tuple[str, ...] = ()
     wait_for_memory: bool = True
+    by_hand: bool = False
+    """Whether it was made for a process that the user starts."""
     parent: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     hardware: dict[str, Any] = Field(default_factory=dict)
@@ -174,6 +176,8 @@ class Run:
         elif alive:
             # with no lifecycle event among the last ones, many metrics follow `running`
             state = State(last["kind"]) if last else (State.RUNNING if recent else State.QUEUED)
+        elif identity is None and self.job.by_hand:
+            state = State.STOPPED  # it has not been started
         elif identity is None and time.time() - self.job.created < STARTING_SECONDS:
             state = State.QUEUED
         else:

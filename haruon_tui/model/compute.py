@@ -29,6 +29,8 @@ def use_allowed_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = cgroup.limits().cores
     threads = max(1, min(cores or 1, math.ceil(quota) if quota else cores or 1))
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that a launcher started
+    threads = max(1, threads // beside)
     torch.set_num_threads(threads)
     return threads
 

@@ -14,6 +14,14 @@ from haruon_tui.errors import ConfigurationError
 from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
 from haruon_tui.settings import TrainSettings, build
+from haruon_tui.training import ranks
+
+TEXT = "any text, or none"
+SHARED = frozenset(
+    {"batch_size", "accumulation", "processes", "machines", "main_address", "main_port"}
+    | {"strategy", "global_batch"}
+)
+"""The fields that say how several processes share an optimizer step."""
 
 _SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -51,6 +59,8 @@ def _field(name: str, info: FieldInfo) -> RecipeField:
         for sign in _SIGNS
         if getattr(one, sign, None) is not None
     ]
+    if info.annotation is str:
+        return RecipeField(name, info.description or "", TEXT, ())
     kind = "whole number" if info.annotation is int else "number"
     return RecipeField(name, info.description or "", ", ".join([kind, *limits]), ())
 
@@ -85,6 +95,8 @@ def parse(field: RecipeField, text: str) -> Any:
     if field.name == "targets":
         names = [name.strip() for name in text.split(",") if name.strip()]
         return "all-linear" if names == ["all-linear"] else names
+    if field.allowed == TEXT:
+        return text
     for choice in field.choices:
         if text == shown(choice):
             return choice
@@ -99,10 +111,13 @@ def parse(field: RecipeField, text: str) -> Any:
 def with_changes(profile: str, written: dict[str, Any], changes: dict[str, Any]) -> TrainSettings:
     """The settings of [train] with `written` keys of haruon.toml and `changes` laid over them.
 
-    Another recipe brings its own values for what neither says. Raises ConfigurationError.
+    Another recipe brings its own values for what neither says. Raises ConfigurationError, also
+    where several processes cannot share a step.
     """
     try:
-        return build({"profile": profile, "train": {**written, **changes}}).train
+        train = build({"profile": profile, "train": {**written, **changes}}).train
+        ranks.ranks(train)
+        return train
     except ValidationError as error:  # of a kind that build does not explain
         raise ConfigurationError(str(error), where="train") from error
 

@@ -64,7 +64,10 @@ def smaller_batches(
             where="train.batch_size",
             do=_remedy(wanted),
         ) from None
-    batch = max(size for size in range(1, wanted.batch_size // 2 + 1) if total % size == 0)
+    # as many batches per step as its processes can share
+    each = wanted.processes * wanted.machines if wanted.global_batch == "keep" else 1
+    sizes = range(1, wanted.batch_size // 2 + 1)
+    batch = max(size for size in sizes if total % (size * each) == 0)
     smaller = wanted.model_copy(update={"batch_size": batch, "accumulation": total // batch})
     newest = checkpoints.newest()
     job.log(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from trl import SFTConfig
@@ -18,6 +20,7 @@ from haruon_tui.errors import ConfigurationError
 from haruon_tui.hardware.memory_estimate import fuses_lora
 from haruon_tui.model import compute
 from haruon_tui.settings import TrainSettings
+from haruon_tui.training.ranks import share
 
 _SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
@@ -91,12 +94,12 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
     linears mind their own precision, so that nothing has to be cast automatically."""
     dtype = compute.dtype(wanted.precision)
     where = compute.device()
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(folder),
         num_train_epochs=wanted.epochs,
         per_device_train_batch_size=wanted.batch_size,
         per_device_eval_batch_size=wanted.batch_size,
-        gradient_accumulation_steps=wanted.accumulation,
+        gradient_accumulation_steps=share(wanted).accumulation,
         learning_rate=wanted.learning_rate,
         lr_scheduler_type=_SCHEDULERS[wanted.scheduler],
         warmup_steps=wanted.warmup,
@@ -106,6 +109,7 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
         bf16=dtype == torch.bfloat16 and not fuses_lora(wanted),
         fp16=dtype == torch.float16,
         use_cpu=where == "cpu",
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=where == "cuda",
         seed=wanted.seed,
         logging_strategy="no",
@@ -118,6 +122,10 @@ def arguments(wanted: TrainSettings, folder: Path) -> SFTConfig:
         shuffle_dataset=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    if where == "cpu" and wanted.strategy == "fsdp" and arguments.world_size > 1:
+        # accelerate shards nothing for the kind MULTI_CPU, though FSDP2 and gloo can
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    return arguments
 
 
 def precision_name(wanted: TrainSettings) -> str:
@@ -129,4 +137,6 @@ def precision_name(wanted: TrainSettings) -> str:
 def device_name(wanted: TrainSettings) -> str:
     """The device in words, such as "cpu" or "NVIDIA A100"."""
     where = compute.device()
-    return torch.cuda.get_device_name() if where == "cuda" else where
+    name = torch.cuda.get_device_name() if where == "cuda" else where
+    count = wanted.processes * wanted.machines
+    return f"{count} x {name}" if count > 1 else name

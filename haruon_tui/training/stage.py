@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,12 @@ from pydantic import Field
 
 from haruon_tui import stage
 from haruon_tui.errors import StageError, Stopped
+from haruon_tui.launching.command import shown
+from haruon_tui.launching.supervise import run_ranks
+from haruon_tui.launching.world import World
 from haruon_tui.settings import TrainSettings
 from haruon_tui.stage import InputPath
+from haruon_tui.training import ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,6 +46,11 @@ class Params(stage.Params):
     )
     settings: TrainSettings
 
+    @property
+    def accelerators(self) -> int:
+        """One GPU for each process on this machine."""
+        return self.settings.processes
+
 
 class Result(stage.Result):
     steps: int
@@ -59,7 +70,9 @@ class Result(stage.Result):
 
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
-    """Train the model stage's base on the dataset stage's records."""
+    """Train the model stage's base on the dataset stage's records. Raises ConfigurationError for
+    settings that several processes cannot share."""
+    ranks.ranks(settings.train)
     return Params(
         model=inputs.artifact("model", "model"),
         train_file=inputs.artifact("dataset", "train.jsonl"),
@@ -69,10 +82,33 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
 
 
 def run(params: Params, job: JobContext) -> Result:
-    """Train, or go on training from the newest complete checkpoint of this job.
+    """Train, or go on training from the newest complete checkpoint of this job: in this process,
+    or in several that this one launches.
 
     Raises Stopped after a checkpoint when a stop was asked for; StageError, ConfigurationError.
     """
+    if World.here().launched or ranks.ranks(params.settings).total == 1:
+        return _work(params, job)
+    return _launch(params, job)
+
+
+def _launch(params: Params, job: JobContext) -> Result:
+    """Start the processes and wait for them, again where they need less in memory at once."""
+    wanted = params.settings
+    own, *others = ranks.commands(wanted, job.folder)
+    job.log(f"an optimizer step takes {ranks.share(wanted).words}")
+    job.log(f"runs {shown(own)}")
+    for number, command in enumerate(others, start=1):
+        job.log(f"waits for machine {number}: run there {shown(command)}")
+    job.progress(0, 1, phase="starting the processes", unit="launches")
+    while True:
+        result = run_ranks(job, own, wanted.processes * wanted.machines)
+        if result is not None:
+            return Result.model_validate(result)
+
+
+def _work(params: Params, job: JobContext) -> Result:
+    """Train in this process, alone or as one rank of several."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers import AutoTokenizer
@@ -80,10 +116,12 @@ def run(params: Params, job: JobContext) -> Result:
     from haruon_tui.model import compute
     from haruon_tui.training import recovery
     from haruon_tui.training.checkpoints import Checkpoints
+    from haruon_tui.training.team import Team
 
     wanted = params.settings
     compute.use_growing_segments()
     compute.use_allowed_cores()
+    team = Team.gather(wanted, job)
     job.progress(0, 1, phase="reading the examples", unit="files")
     tokenizer = AutoTokenizer.from_pretrained(params.model, padding_side="right")
     train, evaluation = (
@@ -95,10 +133,12 @@ def run(params: Params, job: JobContext) -> Result:
             where=str(params.train_file),
             do="raise dataset.compose or name files in dataset.files, then haruon data build",
         )
-    _wait_for_memory(params, train.longest, job)
     checkpoints = Checkpoints(job.scratch / "checkpoints")
-    for step, fault in checkpoints.remove_broken().items():
-        job.log(f"checkpoint {step} {fault}: removed", "warning")
+    with team.first_alone():
+        if team.leads:
+            _wait_for_memory(params, train.longest, job)
+        for step, fault in checkpoints.remove_broken().items():
+            job.log(f"checkpoint {step} {fault}: removed", "warning")
     params = params.model_copy(update={"settings": recovery.remembered(wanted, job.scratch)})
     trainer = None
     while trainer is None:
@@ -108,14 +148,16 @@ def run(params: Params, job: JobContext) -> Result:
             if not recovery.is_out_of_memory(error):
                 raise
             smaller = recovery.smaller_batches(params.settings, error, job, checkpoints)
+            team.start_again(job)
             params = params.model_copy(update={"settings": smaller})
         if trainer is None:
             recovery.release_memory()  # only now nothing holds the failed attempt
             checkpoints.remove_broken()
     progress = trainer.progress
     best = progress.best_step or progress.step
-    with job.artifact("adapter", step=best) as temporary:
-        _publish(checkpoints.path(best), temporary)
+    if team.leads:
+        with job.artifact("adapter", step=best) as temporary:
+            _publish(checkpoints.path(best), temporary)
     return _result(trainer, progress, best, len(train.encoded), train, wanted)
 
 
@@ -136,10 +178,13 @@ def _train(
         job.log(f"going on from step {progress.step}")
     job.raise_if_stopped()
     job.progress(0, 1, phase="loading the base model", unit="models")
-    with loggers.attached(job, progress.step, params.settings):
+    logging = loggers.attached(job, progress.step, params.settings)
+    with logging if World.here().leads else nullcontext():
         trainer = _trainer(params, job, tokenizer, train, evaluation, checkpoints, progress)
         trainer.utilisation_per_speed = _utilisation_per_speed(params, train)
-        if params.settings.sample_every:
+        if params.settings.sample_every and params.settings.strategy == "fsdp":
+            job.log("no sample answers: with fsdp no process holds the whole model")
+        elif params.settings.sample_every and World.here().leads:
             _add_samples(trainer, params, tokenizer, job)
         job.raise_if_stopped()
         _fit(trainer)
@@ -303,17 +348,9 @@ def _fit(trainer: ReportingTrainer) -> None:
     )
 
 
-_TRAINER_FILES = frozenset(
-    {
-        "complete.json",
-        "optimizer.pt",
-        "scheduler.pt",
-        "scaler.pt",
-        "rng_state.pth",
-        "trainer_state.json",
-        "training_args.bin",
-        "README.md",
-    }
+_TRAINER_FILES = re.compile(
+    r"(complete|trainer_state)\.json|(optimizer|scheduler|scaler)\.pt|optimizer\.bin"
+    r"|pytorch_model_fsdp\.bin|rng_state(_\d+)?\.pth|training_args\.bin|README\.md"
 )
 
 
@@ -321,7 +358,7 @@ def _publish(checkpoint: Path, folder: Path) -> None:
     """Copy what a checkpoint holds besides the trainer's own files."""
     folder.mkdir()
     for file in checkpoint.iterdir():
-        if file.is_file() and file.name not in _TRAINER_FILES:
+        if file.is_file() and not _TRAINER_FILES.fullmatch(file.name):
             shutil.copy2(file, folder / file.name)
 
 

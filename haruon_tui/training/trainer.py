@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
+from trl.models.utils import _ForwardRedirection
 
 from haruon_tui.errors import Stopped
 from haruon_tui.jobs.context import JobContext
@@ -75,11 +76,18 @@ class ReportingTrainer(SFTTrainer):
             fuse(self.causal)
             use_liger(self.causal)
             use_short_attention(self.causal)
+        self._redirect = _ForwardRedirection()
         self.add_callback(_Steps(self))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes what there is to write once."""
+        return bool(self.accelerator.is_main_process)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        batch *= self.args.world_size
         lengths = [len(ids) for ids in dataset["input_ids"]]
         return Order(lengths, batch, self.args.seed, grouped=self.grouped)
 
@@ -100,9 +108,29 @@ class ReportingTrainer(SFTTrainer):
             inputs = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["targets"]
-        total = labelled_loss(self.causal, inputs["input_ids"], inputs["places"], targets)
+        # By way of the wrapper's forward, which several processes need to add their gradients up.
+        total = self._redirect(
+            model,
+            self.accelerator.unwrap_model(model),
+            functools.partial(labelled_loss, self.causal),
+            inputs["input_ids"],
+            inputs["places"],
+            targets,
+        )
         count = len(targets) if num_items_in_batch is None else num_items_in_batch
+        if num_items_in_batch is not None:
+            total = total * self.args.world_size  # the gradients' mean over processes is taken
         return total / torch.as_tensor(count).clamp(min=1)
+
+    def agree_to_stop(self) -> bool:
+        """Whether a stop was asked for of any process, and take in how many tokens all of them
+        were given since the last step. All processes ask at the same step."""
+        stop = self.job.stop_requested
+        if self.args.world_size > 1:
+            told = torch.tensor([self._step_tokens, int(stop)], device=self.accelerator.device)
+            tokens, stops = self.accelerator.reduce(told, "sum").tolist()
+            self._step_tokens, stop = tokens, stops > 0
+        return stop
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """The trainer would walk through the model's parameters for it in every step."""
@@ -161,16 +189,21 @@ class ReportingTrainer(SFTTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint, once it is known to be good and the disk has room for it."""
         require_finite_weights(self.model, self.state.global_step, self.checkpoints)
-        make_room(self.checkpoints, self.progress, self.keep_checkpoints, self.model, self.job)
+        if self.leads:
+            make_room(self.checkpoints, self.progress, self.keep_checkpoints, self.model, self.job)
+        self.accelerator.wait_for_everyone()
         with saving(self.checkpoints):
             super()._save_checkpoint(model, trial)
 
     def saved(self) -> None:
         """Mark the checkpoint just written as complete, and evaluate where that is due."""
-        path = self.checkpoints.complete(self.progress)
-        self.job.checkpoint(self.progress.step, path)
+        self.accelerator.wait_for_everyone()  # each has written its random numbers
+        if self.leads:
+            path = self.checkpoints.complete(self.progress)
+            self.job.checkpoint(self.progress.step, path)
         self.evaluate_if_due()
-        self.checkpoints.rotate(self.keep_checkpoints, self.progress.best_step)
+        if self.leads:
+            self.checkpoints.rotate(self.keep_checkpoints, self.progress.best_step)
         self._clock = time.monotonic()
 
     def evaluate_if_due(self) -> None:
@@ -189,7 +222,8 @@ class ReportingTrainer(SFTTrainer):
             loss = float(self.evaluate()["eval_loss"])
         self.progress.evaluations[step] = loss
         self.job.metric(step, eval_loss=loss)
-        self.checkpoints.update(self.progress)
+        if self.leads:
+            self.checkpoints.update(self.progress)
 
     def is_evaluation_step(self, step: int) -> bool:
         """Whether a checkpoint is written and the loss is evaluated after this step."""
@@ -233,7 +267,7 @@ class _Steps(TrainerCallback):
     ) -> None:
         control.should_log = True
         control.should_save = self._trainer.is_evaluation_step(state.global_step)
-        if self._job.stop_requested and state.global_step < state.max_steps:
+        if self._trainer.agree_to_stop() and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
 
@@ -247,5 +281,5 @@ class _Steps(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._job.stop_requested:
-            raise Stopped
+        if self._job.stop_requested and args.world_size == 1:
+            raise Stopped  # one of several would leave the others waiting

@@ -58,6 +58,40 @@ async def test_another_recipe_shows_its_own_values(make_app, until, text_of):
         await until(pilot, lambda: "Leave without writing?" in text_of(app))
 
 
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_several_processes_share_a_step_or_are_refused_and_their_command_is_shown(
+    make_app, engine, until, text_of, monkeypatch, size
+):
+    copied: list[str] = []
+    app = make_app()
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+
+    async def set_field(name: str, value: str) -> None:
+        go_to(app, name)
+        await pilot.press("enter", "home", "shift+end", "delete", *value, "enter")
+        await until(pilot, lambda: isinstance(app.screen, RecipeScreen))
+
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.session.ready)
+        await pilot.press("4", "p")
+        await until(pilot, lambda: isinstance(app.screen, RecipeScreen))
+        await pilot.press("y")
+        assert copied == []
+        await set_field("processes", "2")
+        assert app.screen._draft.processes == 1, "a step of one batch cannot be shared"
+        await set_field("accumulation", "2")
+        await set_field("batch_size", "4")
+        await set_field("processes", "2")
+        await until(pilot, lambda: "in each of 2 processes" in text_of(app))
+        await until(pilot, lambda: "8 = 2 processes x 4 at once x 1 times" in text_of(app))
+        assert "--num_processes=2" in text_of(app).replace("\n", "")
+        await pilot.press("y", "w")
+        await until(pilot, lambda: [asked for asked in engine.asked if asked[0] == "set keys"])
+    assert "-m haruon_tui.launching.rank" in copied[0]
+    changes = {"train.accumulation": 2, "train.batch_size": 4, "train.processes": 2}
+    assert ("set keys", repr(changes)) in engine.asked
+
+
 def test_learned_and_masked_text_differ_in_style_and_hostile_text_is_plain() -> None:
     view = LabelView(
         [("질문 [red]\x1b[2J", False), ("대답<|im_end|>", True)],
