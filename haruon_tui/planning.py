@@ -87,7 +87,12 @@ def inputs(store: Store, steps: dict[str, Step]) -> Inputs:
 
 def require_ready(steps: dict[str, Step], stage: str) -> Step:
     """The step of `stage`. Raises ConfigurationError while a stage before it is not done."""
-    for earlier in STAGES[stage].after:
+    return require_done(steps, stage, *STAGES[stage].after)
+
+
+def require_done(steps: dict[str, Step], stage: str, *needed: str) -> Step:
+    """The same where only the stages `needed` have to be done."""
+    for earlier in needed:
         if steps[earlier].finished is None:
             raise ConfigurationError(
                 f"{stage} needs the result of {earlier}, which is {steps[earlier].state}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,18 @@ class Engine:
         folder = step.finished.artifacts / "model"
         params = Params(folder=folder, remote_code=step.params.remote_code)
         return self._pool.submit("probe", params, reuse=False)
+
+    def evaluate(self, models: Sequence[str]) -> Submission:
+        """Evaluate models by their names or paths. Raises HaruonError."""
+        from haruon_tui import planning
+        from haruon_tui.evaluation import choice
+        from haruon_tui.evaluation.stage import Params
+
+        steps = planning.plan(self._workspace, self._store)
+        params = planning.require_done(steps, "evaluate", "dataset").params
+        assert isinstance(params, Params)
+        known = choice.candidates(self._workspace.settings, planning.inputs(self._store, steps))
+        return self._pool.submit("evaluate", choice.choose(params, models, known))
 
     def self_test(self) -> Submission:
         """Measure the devices of this machine. Raises HaruonError."""

@@ -8,7 +8,7 @@ a Textual worker, because quitting must not wait for it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -176,6 +176,11 @@ class Session:
         """Let the base model speak again."""
         if self._may("start"):
             self._request(lambda engine: self._submitted(engine.probe(), "probe"))
+
+    def evaluate(self, models: Sequence[str]) -> None:
+        """Evaluate models by their names or paths."""
+        if self._may("start"):
+            self._request(lambda engine: self._submitted(engine.evaluate(models), "evaluate"))
 
     def self_test(self) -> None:
         """Measure what the devices really do."""

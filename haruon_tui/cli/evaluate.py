@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from haruon_tui import artifacts, planning
+from haruon_tui import planning
 from haruon_tui.cli import output
 from haruon_tui.cli.stage import finish, workspace_of
 from haruon_tui.errors import ConfigurationError, Exit
@@ -42,12 +41,13 @@ def _submit(
     from haruon_tui.evaluation.stage import Params
 
     steps = planning.plan(workspace, store)
-    params = steps["evaluate"].params
+    needed = () if arguments.cases else ("dataset",)
+    params = planning.require_done(steps, "evaluate", *needed).params
     assert isinstance(params, Params)
     if arguments.cases:
         params = params.model_copy(update={"cases": _files(arguments.cases)})
-    elif steps["dataset"].finished is None or not arguments.model:
-        planning.require_ready(steps, "evaluate")
+    if not arguments.model:
+        planning.require_done(steps, "evaluate", "model", "merge")
     known = choice.candidates(workspace.settings, planning.inputs(store, steps))
     params = choice.choose(params, arguments.model or params.names, known)
     for path in choice.unproven(params):
@@ -79,18 +79,9 @@ def _held_against_the_bar(run: Run, workspace: Workspace) -> int:
 
 
 def _write_html(run: Run, out: Path, *, quiet: bool) -> None:
-    from haruon_tui.evaluation.results import REPORT_FILE
+    from haruon_tui.evaluation.results import write_report
 
-    made = run.artifacts / REPORT_FILE
-    if out.is_dir():
-        raise ConfigurationError(
-            "is a folder", where=str(out), expected="the name of a file to write"
-        )
-    try:
-        with artifacts.replacing(out) as temporary:
-            shutil.copyfile(made, temporary)
-    except OSError as error:
-        raise ConfigurationError(f"cannot be written: {error.strerror}", where=str(out)) from error
+    write_report(run.artifacts, out)
     if not quiet:
         output.line(f"{out}: {out.stat().st_size:,} bytes")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from haruon_tui.evaluation.scoring import CaseScore
+if TYPE_CHECKING:
+    from haruon_tui.evaluation.scoring import CaseScore
 
 Better = Literal["high", "low", ""]
 """The wanted end; empty where neither is better."""

@@ -18,7 +18,10 @@ from haruon_tui.evaluation.difference import Difference, compare
 from haruon_tui.evaluation.figures import FIGURES, SHARES, written
 from haruon_tui.evaluation.summary import ALL, NO_LEVEL
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
 WORST = 12
 _COLOURS = 6
 _MAX_CHARACTERS = 20_000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from haruon_tui import artifacts
 from haruon_tui.errors import ConfigurationError
 from haruon_tui.evaluation.intervals import Estimate
 from haruon_tui.evaluation.summary import ALL
@@ -20,12 +22,12 @@ MAX_LINES = 20_000
 _LINE = ("model", "case", "text", "score", "values", "badness", "reasons")
 
 
-def read_lines(artifacts: Path) -> list[dict[str, Any]]:
+def read_lines(folder: Path) -> list[dict[str, Any]]:
     """The lines of generations.jsonl in a run's artefacts.
 
     Raises ConfigurationError where they are missing, damaged or of an earlier version.
     """
-    path = artifacts / GENERATIONS_FILE
+    path = folder / GENERATIONS_FILE
     lines = []
     try:
         with path.open(encoding="utf-8") as stream:
@@ -49,6 +51,19 @@ def read_lines(artifacts: Path) -> list[dict[str, Any]]:
             "is damaged", where=str(path), do="haruon evaluate --force makes it again"
         ) from error
     return lines
+
+
+def write_report(folder: Path, out: Path) -> None:
+    """Copy the HTML report of a run's artefacts. Raises ConfigurationError."""
+    if out.is_dir():
+        raise ConfigurationError(
+            "is a folder", where=str(out), expected="the name of a file to write"
+        )
+    try:
+        with artifacts.replacing(out) as temporary:
+            shutil.copyfile(folder / REPORT_FILE, temporary)
+    except OSError as error:
+        raise ConfigurationError(f"cannot be written: {error.strerror}", where=str(out)) from error
 
 
 def models_of(result: dict[str, Any]) -> dict[str, Any]:

@@ -117,17 +117,12 @@ def run(params: Params, job: JobContext) -> Result:
     job.log("scoring")
     scores = {name: _scored(cases, made[name], params.rules) for name in params.names}
     reports = {
-        name: ModelReport(
-            groups=summarise(scores[name]),
-            figures=_figures(scores[name], params.seed),
-            tokens_per_second=_speed(made[name]),
-            ran_on=kept.ran_on(name),
-        )
+        name: report(scores[name], made[name], params.seed, kept.ran_on(name))
         for name in params.names
     }
     result = Result(summary=_summary(reports), cases=len(cases), models=reports)
     lines = [
-        _line(name, case, made[name][case.id], one)
+        line(name, case, made[name][case.id], one)
         for name, scored in scores.items()
         for case, one in scored
     ]
@@ -145,6 +140,32 @@ def run(params: Params, job: JobContext) -> Result:
         page = html_report.page(document, lines, title=job.id)
         temporary.write_text(page, encoding="utf-8")
     return result
+
+
+def report(
+    scored: Scored, made: dict[str, Generation], seed: int, ran_on: str = ""
+) -> ModelReport:
+    """The figures of one model over the scores of its cases."""
+    return ModelReport(
+        groups=summarise(scored),
+        figures=_figures(scored, seed),
+        tokens_per_second=_speed(made),
+        ran_on=ran_on,
+    )
+
+
+def line(name: str, case: Case, made: Generation, one: CaseScore) -> dict[str, Any]:
+    """A line of generations.jsonl."""
+    return {
+        "model": name,
+        "group": case.group,
+        **made.model_dump(),
+        "answers": case.answers,
+        "score": one.as_dict(),
+        "values": figures.values(one),
+        "badness": badness(one),
+        "reasons": reasons(one),
+    }
 
 
 def _generate(
@@ -234,19 +255,6 @@ def _figures(scored: Scored, seed: int) -> dict[str, dict[str, Estimate]]:
         by_group.setdefault(case.group, []).append(figures.values(one))
     by_group[ALL] = [figures.values(one) for _, one in scored]
     return {group: intervals.of_means(values, seed) for group, values in by_group.items()}
-
-
-def _line(name: str, case: Case, made: Generation, one: CaseScore) -> dict[str, Any]:
-    return {
-        "model": name,
-        "group": case.group,
-        **made.model_dump(),
-        "answers": case.answers,
-        "score": one.as_dict(),
-        "values": figures.values(one),
-        "badness": badness(one),
-        "reasons": reasons(one),
-    }
 
 
 def _document(params: Params, result: Result) -> dict[str, Any]:

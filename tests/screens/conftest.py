@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,10 @@ class FakeEngine(Engine):
     def probe(self) -> Submission:
         self.asked.append(("submit", "probe"))
         return Submission(self.add("probe"), "new")
+
+    def evaluate(self, models: Sequence[str]) -> Submission:
+        self.asked.append(("evaluate", ", ".join(models)))
+        return Submission(self.add("evaluate"), "new")
 
     def self_test(self) -> Submission:
         self.asked.append(("submit", "selftest"))
