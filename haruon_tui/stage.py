@@ -132,6 +132,7 @@ _ALL = (
         "cpu",
         ("quantize", "dataset"),
     ),
+    Stage("export", "Export for the app", "haruon_tui.export.stage", "none"),
     Stage("generate", "Generate examples", "haruon_tui.dataset.generation.stage", "none"),
     Stage("probe", "Let a base model speak", "haruon_tui.model.probe", "accelerator"),
     Stage("selftest", "Measure the devices", "haruon_tui.hardware.self_test", "quiet"),
@@ -141,6 +142,8 @@ _ALL = (
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 
 PIPELINE: tuple[str, ...] = tuple(
-    stage.name for stage in _ALL if stage.name not in ("generate", "probe", "selftest", "pipeline")
+    stage.name
+    for stage in _ALL
+    if stage.name not in ("export", "generate", "probe", "selftest", "pipeline")
 )
 """The stages in the order in which they run."""

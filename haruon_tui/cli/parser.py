@@ -234,6 +234,14 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--gguf", metavar="TYPE|FILE", help="default: what the comparison recommends")
     app.add_argument("--out", type=Path, metavar="DIR", help="default: export/app here")
     app.add_argument("--force", action="store_true", help="replace DIR where it is there")
+    app.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="a setting for this export, over haruon.toml; may be repeated",
+    )
+    app.add_argument("--detach", action="store_true", help="start it and return at once")
 
     chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
     chat.add_argument(

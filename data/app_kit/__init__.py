@@ -1,0 +1,1 @@
+"""The kit for the team of the app: TypeScript for Expo and React Native."""
