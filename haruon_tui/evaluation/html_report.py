@@ -23,6 +23,8 @@ POLICY = (
     "form-action 'none'"
 )
 WORST = 12
+RULES = 20
+"""At most so many rows."""
 _COLOURS = 6
 _MAX_CHARACTERS = 20_000
 
@@ -45,6 +47,7 @@ def page(document: dict[str, Any], lines: Sequence[dict[str, Any]], title: str) 
         parts.append(_table(models, group))
     parts.append(_personas(models))
     parts.append(_confusions(last, models[last]))
+    parts.append(_rules({name: results.of_model(lines, name) for name in models}))
     if document.get("judged"):
         parts.append(_judged(document["judged"]))
     if len(models) > 1:
@@ -172,6 +175,23 @@ def _confusions(name: str, report: dict[str, Any]) -> str:
     return (
         f"<h2>Trait levels: expected (rows) and found, {_safe(name)}</h2>"
         f"<div class='grid2'>{''.join(shown)}</div>"
+    )
+
+
+def _rules(lines: dict[str, Sequence[dict[str, Any]]]) -> str:
+    broken = {name: results.broken_rules(of_model) for name, of_model in lines.items()}
+    rules = list(dict.fromkeys(rule for name in reversed(broken) for rule in broken[name]))
+    if not rules:
+        return ""
+    head = "".join(f"<th>{_safe(name)}</th>" for name in broken)
+    body = "".join(
+        f"<tr><th>{_safe(rule)}</th>"
+        + "".join(f"<td>{of_model.get(rule, 0) or '–'}</td>" for of_model in broken.values())
+        + "</tr>"
+        for rule in rules[:RULES]
+    )
+    return "<h2>Rules that found something <small>number of reports</small></h2>" + _wide(
+        f"<table><thead><tr><th></th>{head}</tr></thead>{body}</table>"
     )
 
 

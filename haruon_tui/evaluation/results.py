@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
             "is damaged", where=str(path), do="haruon evaluate --force makes it again"
         ) from error
     return lines
+
+
+def broken_rules(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """In how many of these reports each rule found something, the most frequent first. A finding
+    begins with its severity and its rule."""
+    counted = Counter(
+        rule
+        for line in lines
+        for rule in {
+            finding.split()[1]
+            for finding in (*line["score"]["findings"], *line["score"]["reading"])
+        }
+    )
+    return dict(counted.most_common())
 
 
 def write_report(folder: Path, out: Path) -> None:

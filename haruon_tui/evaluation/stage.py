@@ -133,11 +133,11 @@ def run(params: Params, job: JobContext) -> Result:
             artifacts.write_json(temporary, judge.document(params.judge, verdicts))
     with job.artifact(GENERATIONS_FILE) as temporary:
         records.write(temporary, lines)
-    document = _document(params, result)
+    whole = document(params, result)
     with job.artifact(EVALUATION_FILE) as temporary:
-        artifacts.write_json(temporary, document)
+        artifacts.write_json(temporary, whole)
     with job.artifact(REPORT_FILE) as temporary:
-        page = html_report.page(document, lines, title=job.id)
+        page = html_report.page(whole, lines, title=job.id)
         temporary.write_text(page, encoding="utf-8")
     return result
 
@@ -165,6 +165,15 @@ def line(name: str, case: Case, made: Generation, one: CaseScore) -> dict[str, A
         "values": figures.values(one),
         "badness": badness(one),
         "reasons": reasons(one),
+    }
+
+
+def document(params: Params, result: Result) -> dict[str, Any]:
+    """What evaluation.json holds."""
+    return {
+        "params": params.model_dump(mode="json"),
+        "bootstrap": {"resamples": intervals.RESAMPLES, "level": intervals.LEVEL},
+        **result.model_dump(mode="json"),
     }
 
 
@@ -255,14 +264,6 @@ def _figures(scored: Scored, seed: int) -> dict[str, dict[str, Estimate]]:
         by_group.setdefault(case.group, []).append(figures.values(one))
     by_group[ALL] = [figures.values(one) for _, one in scored]
     return {group: intervals.of_means(values, seed) for group, values in by_group.items()}
-
-
-def _document(params: Params, result: Result) -> dict[str, Any]:
-    return {
-        "params": params.model_dump(mode="json"),
-        "bootstrap": {"resamples": intervals.RESAMPLES, "level": intervals.LEVEL},
-        **result.model_dump(mode="json"),
-    }
 
 
 def _speed(made: dict[str, Generation]) -> float | None:

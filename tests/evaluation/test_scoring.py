@@ -1,9 +1,13 @@
+from collections import Counter
+
 import pytest
 
 from haruon_tui.dataset import persona
+from haruon_tui.dataset.validator import Validator
 from haruon_tui.evaluation.cases import Case
 from haruon_tui.evaluation.scoring import TraitScore, score
 from haruon_tui.evaluation.summary import ALL, Rate, summarise
+from tests.dataset.bad_records import BAD, BadRecord
 
 
 def test_a_whole_report_with_the_right_levels_scores_full(case: Case, report: str) -> None:
@@ -79,3 +83,44 @@ def test_an_empty_count_has_no_rate(case: Case, report: str) -> None:
     unleveled = case.model_copy(update={"levels": {}})
     good = score(unleveled, report, True, 1, "calibrated")
     assert summarise([(unleveled, good)])[ALL].levels_exact.rate is None
+
+
+def holds_a_report(bad: BadRecord) -> bool:
+    """Whether there is a text that a model could have written; an empty one lacks sections here,
+    while a record with it is no record."""
+    try:
+        asked, text = (bad.record["messages"][place]["content"] for place in (1, 2))
+    except (LookupError, TypeError):
+        return False
+    return isinstance(asked, str) and isinstance(text, str) and bool(text.strip())
+
+
+class Asked(Case):
+    """A case whose user turn is given as it is."""
+
+    asked: str
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return [
+            {"role": "system", "content": persona.SYSTEM_PROMPT},
+            {"role": "user", "content": self.asked},
+        ]
+
+
+@pytest.mark.parametrize("bad", filter(holds_a_report, BAD), ids=lambda bad: bad.id)
+def test_what_is_wrong_is_what_the_validator_says(bad: BadRecord) -> None:
+    """Every finding of the validator on the report, against the answers too, and no other."""
+    asked, text = (bad.record["messages"][place]["content"] for place in (1, 2))
+    case = Asked(id="x", group="g", answers={}, levels={}, asked=asked)
+    found = score(case, text, True, 1, "calibrated")
+
+    record = {"messages": [*case.messages, {"role": "assistant", "content": text}]}
+    said = [
+        one
+        for one in Validator("calibrated").check(record)
+        if one.path == "$.messages[2].content" and one.group != "tokens"
+    ]
+    ours = Counter(line.split(" ")[1] for line in (*found.findings, *found.reading))
+    assert ours == Counter(one.rule for one in said)
+    assert found.valid is not any(one.severity == "error" for one in said)
