@@ -3,10 +3,11 @@
     LLAMA_BIN=/path/to/build/bin python -m bench perplexity
 
 LLAMA_BIN has llama-perplexity and llama-bench, built from llama-cpp-python's own source archive
-(docs/gguf.md, "Comparison"). Quality: the tiny base, F16 against four quantizations, on texts
-of its own kind. Memory: the buffers that the phone's limits are held against, at the app's
-context. Speed: a random Qwen2 of 130 M parameters as Q8_0 and Q4_0, pp512 and tg128, in turns; the
-medians are compared.
+(docs/gguf.md, "Comparing"). They run on the libraries that llama-cpp-python brings, so that both
+sides are one build with the same instructions of the CPU. Quality: the tiny base, F16 against four
+quantizations, on texts of its own kind. Memory: the buffers that the phone's limits are held
+against, at the app's context. Speed: a random Qwen2 of 130 M parameters as Q8_0 and Q4_0, pp512
+and tg128, in turns; the medians are compared.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
+
 from bench.gguf_models import build
 from haruon_tui.comparison import benchmark, quality
 from haruon_tui.dataset import composer
@@ -33,6 +36,7 @@ from haruon_tui.settings import Quantization
 CHUNKS = 8
 TEXTS = 60
 TURNS = 5
+REPEATS = 3
 ATTEMPTS = 30
 CONTEXT = 2048
 QUALITY_TYPES: tuple[Quantization, ...] = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
@@ -127,14 +131,14 @@ def _speed(programs: Path, folder: Path) -> dict[str, Any]:
         ours: dict[str, list[float]] = {"pp512": [], "tg128": []}
         theirs: dict[str, list[float]] = {"pp512": [], "tg128": []}
         for _ in range(TURNS):
-            said = _run([programs / "llama-bench", "-m", small, "-r", 1, "-o", "json"])
+            said = _run([programs / "llama-bench", "-m", small, "-r", REPEATS, "-o", "json"])
             for test, one in zip(theirs, json.loads(said), strict=True):
                 theirs[test].append(one["avg_ts"])
             row = benchmark.measure(
                 small,
                 prompt_tokens=512,
                 generate_tokens=128,
-                repeats=1,
+                repeats=REPEATS,
                 report_tokens=1,
                 context=640,
                 prompts=[],
@@ -153,7 +157,12 @@ def _speed(programs: Path, folder: Path) -> dict[str, Any]:
 
 
 def _run(command: list[Any], *, stderr: bool = False) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LD_LIBRARY_PATH": str(Path(llama_cpp.__file__).parent / "lib")},
+    )
     if done.returncode:
         sys.exit(f"{command[0]} failed:\n{done.stderr[-2000:]}")
     return done.stderr if stderr else done.stdout
