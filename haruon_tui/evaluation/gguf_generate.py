@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haruon_tui.errors import StageError
 from haruon_tui.evaluation.cases import Case
 from haruon_tui.evaluation.generate import Generation
 from haruon_tui.gguf import isolated
+
+if TYPE_CHECKING:
+    from haruon_tui.gguf.parallel import ParallelModel
 
 _SAY_EVERY_SECONDS = 1.0
 
@@ -53,6 +56,12 @@ def generate(
             on_event=on_event,
             stop_requested=stop_requested,
         )
+    except isolated.ProcessDied as error:
+        raise StageError(
+            error.what,
+            where=str(gguf),
+            do=f"{error.do or 'look at the file'}, or lower evaluate.batch_size ({batch_size})",
+        ) from error
     except StageError as error:
         raise StageError(
             error.what,
@@ -65,7 +74,6 @@ def generate(
 def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
     """The process's side."""
     from haruon_tui.gguf.native import Model
-    from haruon_tui.gguf.parallel import ParallelModel
 
     path, limit = Path(arguments["gguf"]), arguments["max_new_tokens"]
     with Model(path, context=8) as reader:
@@ -85,8 +93,7 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
             said = time.monotonic()
             emit({"written": begin + here * longest / limit})
 
-    model = ParallelModel(path, context=len(prompts[0][1]) + limit, sequences=size)
-    with model:
+    with _opened(path, len(prompts[0][1]) + limit, size) as model:
         for begin in range(0, len(prompts), size):
             batch = prompts[begin : begin + size]
             started = time.perf_counter()
@@ -109,3 +116,18 @@ def work(arguments: isolated.Arguments, emit: isolated.Emit) -> dict[str, Any]:
             ]
             emit({"batch": made, "written": begin + len(batch)})
     return {}
+
+
+def _opened(path: Path, context: int, sequences: int) -> ParallelModel:
+    """The model for so many texts of `context` tokens. It was loaded before, so what may fail is
+    the memory of their keys and values."""
+    from haruon_tui.gguf.parallel import ParallelModel
+
+    try:
+        return ParallelModel(path, context=context, sequences=sequences)
+    except StageError as error:
+        raise StageError(
+            f"{sequences} reports at once: {error.what}",
+            where="evaluate.batch_size",
+            do=f"evaluate.batch_size = {max(1, sequences // 2)} in haruon.toml",
+        ) from error

@@ -28,6 +28,9 @@ class Written:
 class ParallelModel(Model):
     """A model opened for several `sequences`."""
 
+    def __enter__(self) -> ParallelModel:
+        return self
+
     def generate_all(
         self,
         prompts: Sequence[Sequence[int]],

@@ -69,6 +69,30 @@ def cases_file(cases: list[Case], tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def many_cases(tmp_path: Path) -> Path:
+    """Twelve cases, for something to be interrupted."""
+    path = tmp_path / "many.jsonl"
+    lines = [
+        json.dumps(make_case(f"m{n}", answer="답 " * (n % 4 + 1)).model_dump(), ensure_ascii=False)
+        for n in range(1, 13)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gguf_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model with random weights and its GGUF, both in float32, so that their texts are equal."""
+    from haruon_tui.gguf.convert import convert
+    from tests.gguf.conftest import build_model
+
+    folder = build_model(tmp_path_factory.mktemp("gguf") / "model", spread=0.15)
+    out = folder.parent / "model.F32.gguf"
+    convert(folder, out, dtype="F32")
+    return folder, out
+
+
 def save_tokenizer(folder: Path) -> object:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from tokenizers.trainers import BpeTrainer
