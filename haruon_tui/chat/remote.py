@@ -196,6 +196,7 @@ class RemoteClient:
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             if self._openai is not None:
                 self._loop.run_until_complete(self._openai.close())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
 

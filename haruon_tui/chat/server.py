@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from haruon_tui.errors import ConfigurationError, StageError
 
@@ -37,6 +38,7 @@ class Server:
         model: Path,
         *,
         context: int = 2048,
+        host: str = HOST,
         port: int = 0,
         threads: int | None = None,
         gpu_layers: int = 0,
@@ -53,13 +55,14 @@ class Server:
                 "there is no such file", where=str(model), expected="a GGUF file"
             )
         self.model = model.absolute()
-        self.port = _free_port(port)
-        self.url = f"http://{HOST}:{self.port}/v1"
+        self.port = _free_port(host, port)
+        self._reached = HOST if host == "0.0.0.0" else host
+        self.url = f"http://{self._reached}:{self.port}/v1"
         self._api_key = api_key
         self._arguments = {
             "model": str(self.model),
             "model_alias": self.model.name,
-            "host": HOST,
+            "host": host,
             "port": str(self.port),
             "n_ctx": str(context),
             "n_gpu_layers": str(gpu_layers),
@@ -104,7 +107,7 @@ class Server:
                 ) from None
             raise self._ended(code)
 
-    def wait(self) -> None:
+    def wait(self) -> NoReturn:
         """Wait for its end, which is an error: it serves until it is closed."""
         assert self._process
         raise self._ended(self._process.wait())
@@ -122,7 +125,7 @@ class Server:
             process.wait()
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        connection = http.client.HTTPConnection(self._reached, self.port, timeout=5)
         try:
             connection.request("GET", "/v1/models")
             return connection.getresponse().status in (200, 401)
@@ -137,7 +140,8 @@ class Server:
         text = self._said.read().decode("utf-8", errors="replace")
         lines = [line.strip()[:_LINE_LENGTH] for line in text.splitlines() if line.strip()]
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        last = ": " + " | ".join(lines[-_TAIL_LINES:]) if lines else ""
+        count = 1 if "Traceback" in text else _TAIL_LINES  # its last line says what was wrong
+        last = ": " + " | ".join(lines[-count:]) if lines else ""
         if any("address already in use" in line for line in lines):
             last = f": port {self.port} was taken meanwhile"
         return StageError(
@@ -147,14 +151,14 @@ class Server:
         )
 
 
-def _free_port(wanted: int) -> int:
+def _free_port(host: str, wanted: int) -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
         try:
-            probe.bind((HOST, wanted))
+            probe.bind((host, wanted))
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"port {wanted} cannot be used: {error}",
+                f"port {wanted} of {host} cannot be used: {error.args[-1]}",
                 where="--port",
                 expected="a free port from 1024 to 65535, or 0 for any",
             ) from error

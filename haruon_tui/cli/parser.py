@@ -243,13 +243,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     app.add_argument("--detach", action="store_true", help="start it and return at once")
 
-    chat = _command(commands, "chat", "talk to a GGUF model", "chat:chat")
+    chat = _command(commands, "chat", "talk to a GGUF model or a server", "chat:chat")
     chat.add_argument(
-        "model", nargs="?", metavar="MODEL.gguf", help="a file, or a type such as Q4_K_M"
+        "model",
+        nargs="?",
+        metavar="MODEL.gguf",
+        help="a file, a type such as Q4_K_M, or an address such as http://localhost:8000/v1",
     )
     chat.add_argument("--prompt", help="one question instead of a conversation")
-    chat.add_argument("--system", help="system prompt")
+    chat.add_argument(
+        "--system", metavar="TEXT", help="system prompt (default: the persona's; '' for none)"
+    )
     chat.add_argument("--case", help="ask an evaluation case by its id, or 'first'", metavar="ID")
+    for name, kind in (
+        ("temperature", float),
+        ("top-p", float),
+        ("top-k", int),
+        ("min-p", float),
+        ("repeat-penalty", float),
+        ("seed", int),
+        ("max-tokens", int),
+    ):
+        chat.add_argument(f"--{name}", type=kind, metavar="N")
+    _model_options(chat)
+    serve = _command(
+        commands, "serve", "a GGUF model as an OpenAI-compatible server", "serve:serve"
+    )
+    serve.add_argument(
+        "model", nargs="?", metavar="MODEL.gguf", help="a file, or a type such as Q4_K_M"
+    )
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
+    serve.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, loopback"
+    )
+    serve.add_argument(
+        "--api-key-env", metavar="NAME", help="the variable with the key that clients must send"
+    )
+    _model_options(serve)
 
     pipeline = _command(commands, "pipeline", "run every stage that is not done", "stage:pipeline")
     pipeline.add_argument("--from", dest="first", choices=_STAGES, metavar="STAGE")
@@ -315,6 +345,20 @@ def _stage(commands: Any, name: str, stage: str, what: str) -> argparse.Argument
     parser.set_defaults(stage=stage)
     _job_options(parser)
     return parser
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", type=int, metavar="TOKENS", help="default: chat.context")
+    parser.add_argument("--threads", type=_count, metavar="N", help="default: by the model's size")
+    parser.add_argument(
+        "--gpu-layers", type=int, default=0, metavar="N", help="layers on the GPU (default: none)"
+    )
 
 
 def _job_options(parser: argparse.ArgumentParser) -> None:
