@@ -142,8 +142,14 @@ def _forget_pages(path: Path) -> None:
 
 
 def _peak_rss() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Linux: of this program alone. What getrusage tells there is at least what the process that
+    started it held, which is more than a small model needs."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return next(
+        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")
+    )
 
 
 def _prompt_speed(model: Model, arguments: isolated.Arguments, emit: isolated.Emit) -> Row:

@@ -205,6 +205,12 @@ def test_a_prompt_longer_than_a_batch_is_answered(files: list[Path]) -> None:
     assert row["reports"][0]["tokens"] == 12
 
 
+def test_peak_memory_is_that_of_the_measuring_process_alone(files: list[Path]) -> None:
+    held = bytearray(b"x") * (1 << 30)
+    row = measure(files[0], **QUICK)
+    assert len(held) > row["peak_rss_bytes"] > row["buffers"]["model"]
+
+
 def test_a_missing_file_is_a_row(tmp_path: Path) -> None:
     row = measure(tmp_path / "model.Q4_0.gguf", **QUICK)
     assert row["loads"] is False
