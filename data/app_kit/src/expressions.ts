@@ -8,7 +8,7 @@ const LONGEST_LEAD = 40;
 
 /** After these, a noun is said of someone: `우울증입니다`. Python asks an analyser; this is its written form. */
 const COPULA =
-  /["'”’」)\]*）]*(?:[(（][^()\n]{0,40}[)）]["'”’*]*)?\s?(?:입니|이다|이에요|예요|이며|이고|인(?![가-힣])|인데|인가|이었|였|이라|이네|이죠|이지|이군|이므|임을|일(?![가-힣]))/uy;
+  /["'”’」)\]*）]*(?:[(（][^()\n]{0,40}[)）]["'”’*]*)?\s?(?:입니|이다|이에요|예요|이며|이고|인(?![가-힣])|인데|인가|이었|였|이라|이십|이신|이네|이죠|이지|이군|이므|임을|일(?![가-힣]))/uy;
 const STATES = {
   하: /하?(?:합니|해요|해서|하다(?![가-힣])|했|하고|하며|하므로|하네|하죠|하군)/uy,
   없: /(?:습니|어요|다(?![가-힣])|고|으며|었|으므로|네|죠)/uy,
@@ -32,15 +32,21 @@ export function pattern(rule: Rule, text: string): Span[] {
 export function copula(rule: Rule, text: string): Span[] {
   const found: Span[] = [];
   for (const [start, end] of matches(anyOf(rule.values ?? []), text)) {
-    const partOfAWord = end - start < 2 && /[가-힣]$/u.test(text.slice(0, start));
     COPULA.lastIndex = end;
-    const after = partOfAWord ? null : COPULA.exec(text);
+    const after = mayBeOther(text, start, end) ? null : COPULA.exec(text);
     if (after) {
       const span: Span = [start, wordEnd(text, end + after[0].length)];
       if (!innocent(rule, text, span) && !takenBack(rule, text, span[1])) found.push(span);
     }
   }
   return found;
+}
+
+/** The end of a longer word (`화병`), or of a quoted sentence (`'같이 하자'`). */
+function mayBeOther(text: string, start: number, end: number): boolean {
+  const before = text.slice(Math.max(0, start - 1), start);
+  const closesQuote = /["'”’」]/u.test(text.slice(end, end + 1));
+  return (end - start < 2 && /[가-힣]/u.test(before)) || (closesQuote && before === ' ');
 }
 
 /** Approximated: an adjective of the rule in a form that states, `확실합니다` and not `확실한`. */
