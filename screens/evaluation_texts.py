@@ -17,7 +17,7 @@ from haruon_tui.screens.plain_text import one_line, plain
 
 _MAX_CHARACTERS = 20_000
 _MOST_CASES = 8
-_LEVEL_CELLS = 10
+_LEVEL_CELLS = 9
 
 
 def figure_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -136,13 +136,15 @@ def levels_text(name: str, model: dict[str, Any]) -> Text:
         right = group["levels_by_trait"].get(trait.key, {})
         text.append(f"\n\n{trait.korean} ({trait.english})", "bold")
         text.append(f"  {right.get('hits', 0)}/{right.get('total', 0)} right\n", "not bold")
-        text.append(_padded("") + "".join(_padded(level) for level in columns), "dim not bold")
+        heads = "".join(_padded(level.replace(" ", "")) for level in columns)
+        text.append(_padded("") + heads.rstrip(), "dim not bold")
         for expected, counts in rows.items():
-            text.append(f"\n{_padded(expected)}", "not bold")
+            text.append(f"\n{_padded(expected.replace(' ', ''))}", "not bold")
             for level in columns:
                 count = counts.get(level, 0)
                 style = "bold" if level == expected else "not bold"
-                text.append(_padded(str(count) if count else "·"), style)
+                shown = str(count) if count else "·"
+                text.append(shown if level == NO_LEVEL else _padded(shown), style)
     return text
 
 

@@ -29,6 +29,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if code != Exit.OK or arguments.detach:
         return code
     run = submission.run
+    if not arguments.json:
+        _say_figures(run.status().result or {})
     if arguments.html:
         _write_html(run, arguments.html, quiet=arguments.json)
     return _held_against_the_bar(run, workspace)
@@ -66,6 +68,23 @@ def _files(paths: list[Path]) -> list[Path]:
                 "there is no such file", where=str(path), expected="a JSONL file of cases"
             )
     return [path.resolve() for path in paths]
+
+
+def _say_figures(result: dict[str, Any]) -> None:
+    from haruon_tui.evaluation import results
+    from haruon_tui.evaluation.figures import FIGURES, written
+
+    models = results.models_of(result)
+    output.table(
+        ("", *models),
+        [
+            (
+                one.title,
+                *(written(one.key, results.mean(report, one.key)) for report in models.values()),
+            )
+            for one in FIGURES
+        ],
+    )
 
 
 def _held_against_the_bar(run: Run, workspace: Workspace) -> int:

@@ -88,4 +88,6 @@ def written(key: str, value: float | None) -> str:
     """`95.0%`, or `212` for what is no share; a dash where there is nothing."""
     if value is None:
         return "–"
-    return f"{value:.1%}" if BY_KEY[key].is_share else f"{value:,.0f}"
+    if BY_KEY[key].is_share:
+        return f"{round(value, 3) + 0.0:.1%}"  # no -0.0%
+    return f"{round(value):,}"

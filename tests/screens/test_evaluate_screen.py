@@ -146,9 +146,9 @@ def test_the_figures_hold_every_measure_of_every_group(evaluation):
 def test_the_levels_say_what_was_found_for_what(evaluation):
     lines = levels_text("tuned", evaluation["models"]["tuned"]).plain.splitlines()
     assert "개방성 (Openness)  1/2 right" in lines
-    rows = [line.split() for line in lines if line.startswith(("높음", "다소 높음"))][:2]
+    rows = [line.split() for line in lines if line.startswith(("높음", "다소높음"))][:2]
     assert rows == [
-        ["다소", "높음", "·", "·", "·", "·", "·", "1", "·", "·"],
+        ["다소높음", "·", "·", "·", "·", "·", "1", "·", "·"],
         ["높음", "·", "·", "·", "·", "·", "1", "·", "·"],
     ]
 
