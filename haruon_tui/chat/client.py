@@ -128,6 +128,13 @@ class ChatClient:
         for number in numbers:
             self._stop_one(number)
 
+    def render(self, messages: list[Message]) -> None:
+        """Ask for the prompt that the template makes; `Rendered` or `Failed` follows at once.
+
+        Raises StageError when the worker has ended.
+        """
+        self._send(protocol.Render(next(self._numbers), messages))
+
     def reset(self) -> None:
         """Forget what was said, so that the next prompt is read whole."""
         self._send(protocol.Reset())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import ctypes
 import io
 import os
 import time
@@ -14,12 +15,23 @@ from typing import Any
 import llama_cpp
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from haruon_tui.chat.protocol import Done, Event, Generate, Load, Loaded, Message, Prompt, Token
+from haruon_tui.chat.protocol import (
+    Done,
+    Event,
+    Generate,
+    Load,
+    Loaded,
+    Message,
+    Prompt,
+    Rendered,
+    Token,
+)
+from haruon_tui.chat.stop_strings import StopStrings
 from haruon_tui.errors import StageError
 from haruon_tui.gguf.native import Log, usable_cores
 
 _PROMPT_PIECE = 128
-"""Prompt tokens read at once; between two pieces a stop is heard."""
+"""Prompt tokens read at once, so that progress can be told."""
 
 _SMALL_MODEL_BYTES = 64 << 20
 
@@ -59,6 +71,7 @@ class Engine:
             ) from error
         self._llama.verbose = False
         self._context = load.context
+        self._abort = _Abort(self._llama.ctx)
         template = self._llama.metadata.get(_TEMPLATE, "")
         if not template:
             raise StageError(
@@ -76,7 +89,20 @@ class Engine:
             seconds=time.perf_counter() - started,
             template=template,
             context=self._context,
+            threads=threads,
+            memory_bytes=_memory(),
         )
+
+    def abort(self) -> None:
+        """End the computing that is under way, from any thread. The answer's `stop_requested`
+        must already be true: an abort without it only makes a piece be read again."""
+        self._abort.set()
+
+    def render(self, number: int, messages: list[Message]) -> Rendered:
+        """The prompt as the template writes it. May be called from any thread, while an answer is
+        under way too. Raises StageError."""
+        prompt = self._prompt(messages)
+        return Rendered(number, prompt, len(self._tokens_of(prompt)))
 
     def reset(self) -> None:
         """Forget what was said."""
@@ -94,33 +120,60 @@ class Engine:
         held = llama_cpp.Llama.longest_token_prefix(llama.input_ids[: llama.n_tokens], tokens)
         reused = min(held, len(tokens) - 1)
         llama.n_tokens = reused
-        for begin in range(reused, len(tokens), _PROMPT_PIECE):
+        self._abort.clear()
+        while llama.n_tokens < len(tokens):
             if stop_requested():
                 yield _done(request, "stopped", tokens, reused, [], started, started)
                 return
-            llama.eval(tokens[begin : begin + _PROMPT_PIECE])
-            yield Prompt(request.id, min(begin + _PROMPT_PIECE, len(tokens)), len(tokens))
+            begin = llama.n_tokens
+            try:
+                llama.eval(tokens[begin : begin + _PROMPT_PIECE])
+            except RuntimeError:
+                if not self._abort.taken():
+                    raise
+                continue
+            yield Prompt(request.id, llama.n_tokens, len(tokens))
         read = time.perf_counter()
         times: list[float] = []
         reason = "length"
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        for token in self._tokens(request, tokens):
+        stops = StopStrings(request.sampling.stop)
+        room = min(request.sampling.max_tokens, self._context - len(tokens))
+        sampled = self._tokens(request, tokens)
+        while len(times) < room:
+            try:
+                token = next(sampled)
+            except RuntimeError:
+                if not self._abort.taken():
+                    raise
+                reason = "stopped"
+                break
             if llama_cpp.llama_vocab_is_eog(llama._model.vocab, token):
                 reason = "stop"
                 break
             times.append(time.perf_counter())
-            yield Token(request.id, decoder.decode(llama.detokenize([token])))
+            yield Token(request.id, stops.feed(decoder.decode(llama.detokenize([token]))))
+            if stops.found:
+                reason = "stop"
+                break
             if stop_requested():
                 reason = "stopped"
                 break
-            room = min(request.sampling.max_tokens, self._context - len(tokens))
-            if len(times) >= room:
-                break
-        if rest := decoder.decode(b"", final=True):
+        if rest := stops.feed(decoder.decode(b"", final=True)) + stops.rest():
             yield Token(request.id, rest)
         yield _done(request, reason, tokens, reused, times, started, read)
 
     def _tokenize(self, messages: list[Message]) -> list[int]:
+        tokens = self._tokens_of(self._prompt(messages))
+        if len(tokens) >= self._context:
+            raise StageError(
+                f"the prompt has {len(tokens)} tokens, the context holds {self._context}",
+                expected="a prompt shorter than the context",
+                do="raise chat.context, or start a new conversation",
+            )
+        return tokens
+
+    def _prompt(self, messages: list[Message]) -> str:
         try:
             prompt = self._formatter(messages=messages).prompt
         except Exception as error:
@@ -129,17 +182,13 @@ class Engine:
                 expected="a list of system, user and assistant turns",
             ) from error
         # Qwen2's tokenizer composes text, llama.cpp does not: macOS types decomposed Hangul.
-        prompt = unicodedata.normalize("NFC", prompt)
+        return unicodedata.normalize("NFC", prompt)
+
+    def _tokens_of(self, prompt: str) -> list[int]:
         # An HF tokenizer's template writes the beginning token itself; Qwen2 has none.
         tokens: list[int] = self._llama.tokenize(
             prompt.encode("utf-8", errors="replace"), add_bos=False, special=True
         )
-        if len(tokens) >= self._context:
-            raise StageError(
-                f"the prompt has {len(tokens)} tokens, the context holds {self._context}",
-                expected="a prompt shorter than the context",
-                do="raise chat.context, or start a new conversation",
-            )
         return tokens
 
     def _tokens(self, request: Generate, prompt: list[int]) -> Iterator[int]:
@@ -158,6 +207,42 @@ class Engine:
 
     def _spelled(self, token: int) -> str:
         return "" if token < 0 else str(self._llama._model.token_get_text(token))
+
+
+class _Abort:
+    """A flag that llama.cpp looks at before every operation, where the backend honours it.
+
+    It asks a function for it; strlen of the flag's own bytes is one, so none of its threads ever
+    waits for Python.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._flag = ctypes.create_string_buffer(2)
+        self._length = ctypes.cast(ctypes.CDLL(None).strlen, llama_cpp.ggml_abort_callback)
+        place = ctypes.cast(self._flag, ctypes.c_void_p)
+        llama_cpp.llama_set_abort_callback(context, self._length, place)
+
+    def set(self) -> None:
+        self._flag[0] = b"!"
+
+    def clear(self) -> None:
+        self._flag[0] = b"\0"
+
+    def taken(self) -> bool:
+        """Whether it was set; it no longer is."""
+        was = self._flag.raw[:1] != b"\0"
+        self.clear()
+        return was
+
+
+def _memory() -> int | None:
+    """Bytes of this process that are in memory, the file's pages included."""
+    import psutil
+
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except psutil.Error:
+        return None
 
 
 def _threads(path: str) -> int:
@@ -187,4 +272,5 @@ def _done(
         time_to_first_token=times[0] - started if times else None,
         prompt_tokens_per_second=rate(len(prompt) - reused, read - started),
         tokens_per_second=rate(len(times) - 1, times[-1] - times[0]) if times else None,
+        memory_bytes=_memory(),
     )

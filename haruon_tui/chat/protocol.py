@@ -21,7 +21,8 @@ Reason = Literal["stop", "length", "stopped"]
 class Sampling:
     """How the next token is chosen. At temperature 0 it is the likeliest and nothing else counts.
 
-    `seed` None draws another answer each time. The other defaults are llama.cpp's own.
+    `seed` None draws another answer each time; the answer ends before any text of `stop`. The
+    other defaults are llama.cpp's own.
     """
 
     max_tokens: int = 512
@@ -31,6 +32,7 @@ class Sampling:
     min_p: float = 0.05
     repeat_penalty: float = 1.0
     seed: int | None = None
+    stop: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,39 @@ class Reset:
     kind: ClassVar = "reset"
 
 
-Request = Load | Generate | Stop | Reset
+@dataclass(frozen=True)
+class Render:
+    """Tell the prompt that `messages` give; answered at once, while an answer is under way too."""
+
+    kind: ClassVar = "render"
+    id: int
+    messages: list[Message]
+
+
+Request = Load | Generate | Stop | Reset | Render
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is ready. `template` is the chat template in the file, `context` in tokens."""
+    """The model is ready. `template` is the chat template in the file, `context` in tokens;
+    `threads` and `memory_bytes` are the worker's, None where there is no worker."""
 
     kind: ClassVar = "loaded"
     seconds: float
     template: str
     context: int
+    threads: int | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The prompt as the chat template writes it, and its length in tokens."""
+
+    kind: ClassVar = "rendered"
+    id: int
+    text: str
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +131,8 @@ class Done:
 
     `prompt_tokens` counts the whole prompt, `reused_tokens` those of it that were still in the
     context and not read again; the rate counts what was read. `generated_tokens` leaves out the
-    token that ends the answer. `time_to_first_token` starts with the request.
+    token that ends the answer. `time_to_first_token` starts with the request; `memory_bytes` is
+    what the worker holds.
     """
 
     kind: ClassVar = "done"
@@ -119,6 +144,7 @@ class Done:
     time_to_first_token: float | None
     prompt_tokens_per_second: float | None
     tokens_per_second: float | None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,10 +159,12 @@ class Failed:
     do: str | None = None
 
 
-Event = Loaded | Prompt | Token | Done | Failed
+Event = Loaded | Rendered | Prompt | Token | Done | Failed
 
-_REQUESTS: dict[str, type[Any]] = {one.kind: one for one in (Load, Generate, Stop, Reset)}
-_EVENTS: dict[str, type[Any]] = {one.kind: one for one in (Loaded, Prompt, Token, Done, Failed)}
+_REQUESTS: dict[str, type[Any]] = {one.kind: one for one in (Load, Generate, Stop, Reset, Render)}
+_EVENTS: dict[str, type[Any]] = {
+    one.kind: one for one in (Loaded, Rendered, Prompt, Token, Done, Failed)
+}
 
 
 def encode(said: Request | Event) -> bytes:

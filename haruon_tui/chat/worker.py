@@ -32,6 +32,8 @@ class Worker:
         self._stopped: set[int] = set()
         self._sending = threading.Lock()
         self._engine: Engine | None = None
+        self._answering: int | None = None
+        self._turn = threading.Lock()
 
     def run(self) -> None:
         """Serve until the requests end; the process ends then, so this does not return."""
@@ -55,10 +57,24 @@ class Worker:
                     self._send(protocol.Failed(f"not understood: {error}"))
                     continue
                 if isinstance(request, protocol.Stop):
-                    self._stopped.add(request.id)
+                    self._stop(request.id)
+                elif isinstance(request, protocol.Render) and self._engine:
+                    self._render(self._engine, request)
                 else:
                     self._waiting.put(request)
         os._exit(0)  # the model holds nothing worth saving, and C code may be far from done
+
+    def _stop(self, number: int) -> None:
+        self._stopped.add(number)
+        with self._turn:
+            if self._engine and self._answering == number:
+                self._engine.abort()
+
+    def _render(self, engine: Engine, request: protocol.Render) -> None:
+        try:
+            self._send(engine.render(request.id, request.messages))
+        except HaruonError as error:
+            self._fail(request, error)
 
     def _do(self, request: protocol.Request) -> None:
         match request:
@@ -68,11 +84,22 @@ class Worker:
                 self._engine = Engine(request)
                 self._send(self._engine.loaded)
             case protocol.Generate():
-                for event in self._loaded().answer(request, lambda: request.id in self._stopped):
-                    self._send(event)
-                self._stopped.discard(request.id)
+                self._generate(self._loaded(), request)
             case protocol.Reset():
                 self._loaded().reset()
+            case protocol.Render():
+                self._render(self._loaded(), request)
+
+    def _generate(self, engine: Engine, request: protocol.Generate) -> None:
+        with self._turn:
+            self._answering = request.id
+        try:
+            for event in engine.answer(request, lambda: request.id in self._stopped):
+                self._send(event)
+        finally:
+            with self._turn:
+                self._answering = None
+            self._stopped.discard(request.id)
 
     def _loaded(self) -> Engine:
         if self._engine is None:
@@ -80,7 +107,8 @@ class Worker:
         return self._engine
 
     def _fail(self, request: protocol.Request, error: HaruonError) -> None:
-        number = request.id if isinstance(request, protocol.Generate) else None
+        asked = protocol.Generate | protocol.Render
+        number = request.id if isinstance(request, asked) else None
         self._send(protocol.Failed(error.what, number, error.where, error.expected, error.do))
 
     def _send(self, event: protocol.Event) -> None:

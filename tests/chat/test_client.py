@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Prompt, Token
+from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Prompt, Rendered, Token
 from haruon_tui.errors import StageError
 
 ASK = [{"role": "user", "content": "안녕?"}]
@@ -111,6 +111,65 @@ def test_the_start_of_the_conversation_is_not_read_again_until_reset(
     *_, third = chat.generate(longer)
     assert third.reused_tokens == 0
     assert third.prompt_tokens == second.prompt_tokens
+
+
+def test_the_rendered_prompt_is_told_while_an_answer_is_under_way(
+    client: Any, endless_answer: Path
+) -> None:
+    seen: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    chat = client(endless_answer, context=8192, on_event=seen.put)
+    chat.start()
+    chat.ask(ASK, max_tokens=8000)
+    while not isinstance(seen.get(timeout=WAIT), Token):
+        pass
+    chat.render(ASK)
+    while not isinstance(event := seen.get(timeout=WAIT), Rendered):
+        assert isinstance(event, Token)
+    assert event.text == "<|im_start|>user\n안녕?<|im_end|>\n<|im_start|>assistant\n"
+    chat.stop()
+    while not isinstance(done := seen.get(timeout=WAIT), Done):
+        pass
+    assert done.prompt_tokens == event.tokens
+    assert done.memory_bytes > 10 << 20
+
+
+def test_an_abort_ends_the_reading_in_the_middle_of_a_piece(random_words: Path) -> None:
+    code = (
+        "import sys\n"
+        "from haruon_tui.chat.engine import Engine\n"
+        "from haruon_tui.chat.protocol import Done, Generate, Load, Prompt, Sampling, Token\n"
+        "engine = Engine(Load(sys.argv[1], 1024, 1))\n"
+        "ask = Generate(1, [{'role': 'user', 'content': '가나다' * 40}], Sampling(9))\n"
+        "said = []\n"
+        "def aborts(then):\n"
+        "    said.append(1)\n"
+        "    if len(said) == 1:\n"
+        "        engine.abort()\n"
+        "    return then and len(said) > 1\n"
+        "print([event.kind for event in engine.answer(ask, lambda: aborts(True))])\n"
+        "text = lambda events: [e.text for e in events if isinstance(e, Token)]\n"
+        "said.clear()\n"
+        "again = text(engine.answer(ask, lambda: aborts(False)))\n"
+        "engine.reset()\n"
+        "print(again == text(engine.answer(ask, lambda: False)), len(again) > 3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(random_words)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["['done']", "True True"]
+
+
+@pytest.mark.parametrize(
+    ("stops", "shown"), [(["글"], "한"), (["한글x"], "한글"), (["글", "한"], ""), ([""], "한글")]
+)
+def test_an_answer_ends_before_a_stop_string(
+    client: Any, short_answer: Path, stops: list[str], shown: str
+) -> None:
+    chat = client(short_answer, context=256)
+    chat.start()
+    events = list(chat.generate(ASK, stop=stops))
+    assert text_of(events) == shown
+    assert events[-1].reason == "stop"
 
 
 def test_a_screen_hears_every_event_in_a_callback(client: Any, short_answer: Path) -> None:
