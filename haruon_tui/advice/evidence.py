@@ -69,7 +69,7 @@ def gather(workspace: Workspace) -> Evidence:
     haruon.toml; what a run lacks is left out."""
     store = Store(workspace.runs)
     dataset = _result(_newest(store, "dataset"))
-    evaluation = _newest(store, "evaluate")
+    evaluation = _newest_of_tuned(store)
     comparison = _newest(store, "compare")
     return Evidence(
         settings=workspace.settings,
@@ -85,6 +85,15 @@ def gather(workspace: Workspace) -> Evidence:
 def _newest(store: Store, stage: str, *states: State) -> Run | None:
     wanted = states or (State.FINISHED,)
     return next((run for run in store.of_stage(stage) if run.status().state in wanted), None)
+
+
+def _newest_of_tuned(store: Store) -> Run | None:
+    """The newest evaluation of the tuned model; others may be of a GGUF alone."""
+    for run in store.of_stage("evaluate"):
+        names = run.job.params.get("names", ["tuned"])
+        if "tuned" in names and run.status().state is State.FINISHED:
+            return run
+    return None
 
 
 def _result(run: Run | None) -> dict[str, Any]:

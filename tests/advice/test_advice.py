@@ -199,6 +199,18 @@ def _planned(workspace: Workspace) -> dict[str, Any]:
     return {name: step.params.model_dump(mode="json") for name, step in steps.items()}
 
 
+def test_an_evaluation_of_a_gguf_alone_does_not_hide_the_tuned_models(runs: Runs) -> None:
+    runs.good()
+    SYMPTOMS["unsafe"](runs)
+    job = {"stage": "evaluate", "params": {"names": ["Q4_K_M"]}, "inputs": {}, "fingerprint": "x"}
+    for _ in range(5):  # at least one of which is the newest
+        writer = EventWriter(runs.store.create(dict(job)).log, attempt=1)
+        for event in _ended({}):
+            writer.write(event.pop("kind"), **event)
+        writer.close()
+    assert [one.id for one in runs.advice()] == ["unsafe"]
+
+
 def test_a_change_that_is_made_is_not_advised_again(runs: Runs) -> None:
     runs.comparison(lost=0.08)
     (found,) = runs.advice()

@@ -59,6 +59,17 @@ def test_the_tuned_model_writes_reports_and_the_base_does_not(demo):
     assert len(texts) == 2 * tuned["all"]["cases"]
 
 
+def test_hugging_face_and_f16_figures_agree_within_their_intervals(demo):
+    asked = ("--model", "tuned", "--model", "F16", "--set", "evaluate.limit=12")
+    models = document(demo, "evaluate", *asked)["result"]["models"]
+    folder, gguf = (models[name]["figures"]["all"] for name in ("tuned", "F16"))
+    assert folder["complete"]["mean"] > 0.8
+    for key, one in folder.items():
+        other = gguf[key]
+        assert other["low"] <= one["mean"] <= other["high"], key
+        assert one["low"] <= other["mean"] <= one["high"], key
+
+
 def test_the_conversion_has_proved_itself(demo):
     converted = document(demo, "gguf", "convert")
     checks = converted["result"]["checks"]
