@@ -238,6 +238,18 @@ class ChatSettings(Section):
     max_tokens: int = Field(ge=1, le=32768, description="longest answer")
     context: int = Field(ge=64, le=131072, description="context length in tokens")
     seed: int = Field(7, ge=0, description="seed of the sampler")
+    top_k: int = Field(40, ge=0, description="so many likeliest tokens count; 0 counts all")
+    min_p: float = Field(
+        0.05, ge=0.0, le=1.0, description="tokens below this share of the likeliest do not count"
+    )
+    repeat_penalty: float = Field(
+        1.0, gt=0.0, le=3.0, description="above 1 what was just written gets less likely"
+    )
+    stop: list[str] = Field(
+        default_factory=list, description="the answer ends before any of these texts"
+    )
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 suits them to the model")
+    gpu_layers: int = Field(0, ge=-1, description="layers on the GPU; -1 puts all there")
 
 
 class GenerateSettings(Section):
@@ -246,6 +258,11 @@ class GenerateSettings(Section):
     )
     base_url: str = Field(
         "", description="e.g. http://localhost:8000/v1; empty takes OPENAI_BASE_URL, else OpenAI"
+    )
+    other_urls: list[str] = Field(
+        default_factory=list,
+        description="further servers of the same model: requests are spread over all of them, "
+        "and one that dies is left out",
     )
     model: str = Field("", description="the model's name at that server; empty: none is chosen")
     api_key_env: str = Field(

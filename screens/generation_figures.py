@@ -80,7 +80,7 @@ def estimate_text(params: Params, found: Estimate | None) -> Text:
         return Text(f"{params.count} examples composed offline: no request, no cost.")
     if not found.to_ask:
         return Text(f"{found.there} of {found.wanted} examples are there: nothing to ask for.")
-    lines = found.lines(params.model, params.base_url, params.budget_words)
+    lines = found.lines(params.model, params.server_words, params.budget_words)
     text = Text()
     for name, words in lines:
         text.append(f"{name:<9} ", "dim")
@@ -93,7 +93,7 @@ def short_text(params: Params, found: Estimate | None) -> Text:
     """The same in one line, beside a generation that is there."""
     if found is None or not found.to_ask:
         return estimate_text(params, found)
-    words = [f"{found.to_ask} to ask for", f"{params.model} at {params.base_url}"]
+    words = [f"{found.to_ask} to ask for", f"{params.model} at {params.server_words}"]
     if params.budget_words != "none":
         words.append(f"budget {params.budget_words}")
     return Text(one_line(", ".join(words)))

@@ -45,6 +45,7 @@ def _show(arguments: argparse.Namespace, params: Params, found: Estimate) -> Non
         output.document(
             {
                 "base_url": params.base_url,
+                "other_urls": params.other_urls,
                 "model": params.model,
                 "ledger": str(params.ledger),
                 "wanted": found.wanted,
@@ -60,7 +61,7 @@ def _show(arguments: argparse.Namespace, params: Params, found: Estimate) -> Non
             }
         )
         return
-    for name, words in found.lines(params.model, params.base_url, params.budget_words):
+    for name, words in found.lines(params.model, params.server_words, params.budget_words):
         output.line(f"{name:<9} {words}")
 
 
@@ -68,12 +69,12 @@ def _confirm(arguments: argparse.Namespace, params: Params, found: Estimate) -> 
     """Raises ConfigurationError where nobody says yes."""
     refused = ConfigurationError(
         f"{found.to_ask} examples would be asked for, which may cost money",
-        where=params.base_url,
+        where=params.server_words,
         do="--yes asks for them, --dry-run shows what they would take",
     )
     if arguments.json or not sys.stdin.isatty():
         raise refused
-    for name, words in found.lines(params.model, params.base_url, params.budget_words):
+    for name, words in found.lines(params.model, params.server_words, params.budget_words):
         output.line(f"{name:<9} {words}", stderr=True)
     output.line("Ask for them? [y/N]", stderr=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -392,3 +394,68 @@ def test_the_live_figures_are_those_of_the_ledger(generate: Generate, tmp_path: 
     assert last.latest["report"].startswith("## Big5")
     state = read(params(server.url, tmp_path).ledger, params(server.url, tmp_path).rules_digest)
     assert len(state.kept) == result.accepted
+
+
+def test_a_server_that_dies_in_the_middle_loses_nothing_and_the_other_goes_on(
+    generate: Generate, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-m", "tests.dataset.generation_server", "--port", "0"]
+    with subprocess.Popen([*program, "--delay", "0.05"], stdout=subprocess.PIPE) as dying:
+        try:
+            assert dying.stdout
+            other = dying.stdout.readline().decode().strip()
+
+            def choose(number: int) -> str:
+                if number == 6:
+                    dying.kill()
+                return "good"
+
+            assert generate(other, count=1, seed=8).accepted == 1  # its first answer takes longer
+            with GenerationServer(choose, delay=0.05) as server:
+                result = generate(server.url, other_urls=[other], count=20, in_flight=4)
+        finally:
+            dying.kill()
+    assert result.accepted == 20
+    require_plan(accepted(tmp_path), 20)
+    assert sum(server.answered.values()) < 20  # the other one had answered some of them
+    assert log_of(tmp_path).count(f"{other}: ") == 1
+    assert "it is left out for" in log_of(tmp_path)
+
+
+def test_a_server_that_cannot_be_used_or_reached_is_left_out_by_name(
+    generate: Generate, tmp_path: Path
+) -> None:
+    with GenerationServer() as gone:
+        pass
+    with GenerationServer(lambda number: "401") as stranger, GenerationServer() as server:
+        others = [server.url, gone.url]
+        assert generate(stranger.url, other_urls=others, count=6).accepted == 6
+    assert stranger.requests == 1
+    for url in (stranger.url, gone.url):
+        assert f"{url}: " in log_of(tmp_path)
+    with (
+        GenerationServer(lambda number: "401") as one,
+        GenerationServer(lambda number: "401") as two,
+        pytest.raises(StageError, match="does not know the key"),
+    ):
+        generate(one.url, other_urls=[two.url], seed=8)
+
+
+def test_requests_are_spread_over_servers_and_a_limited_one_rests(generate: Generate) -> None:
+    with GenerationServer(delay=0.05) as one, GenerationServer(delay=0.05) as two:
+        assert generate(one.url, other_urls=[two.url], count=12, in_flight=4).accepted == 12
+        assert min(one.requests, two.requests) >= 4
+    with (
+        GenerationServer(first("good", "429"), retry_after="30") as limited,
+        GenerationServer() as server,
+    ):
+        assert generate(limited.url, other_urls=[server.url], count=12, seed=8).accepted == 12
+    assert limited.requests <= 4
+
+
+def test_what_one_server_answered_is_not_asked_of_another(generate: Generate) -> None:
+    with GenerationServer() as server:
+        assert generate(server.url, count=4).accepted == 4
+        with GenerationServer() as other:
+            assert generate(server.url, other_urls=[other.url], count=4).accepted == 4
+            assert other.requests == 0

@@ -71,13 +71,12 @@ class Unusable(Exception):
         self.do = do
 
 
-def checked_url(base_url: str) -> str:
-    """The server's URL, without a slash at its end.
+def checked_url(base_url: str, where: str = "generate.base_url") -> str:
+    """The server's URL, without a slash at its end; `where` is the setting that names it.
 
     Raises ConfigurationError for one that is none, or that holds a secret: it is stored.
     """
     url = base_url.strip().rstrip("/")
-    where = "generate.base_url"
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -38,7 +38,7 @@ class Estimate:
             self.prices.cost(most.input, most.output),
         )
 
-    def lines(self, model: str, base_url: str, budget: str) -> list[tuple[str, str]]:
+    def lines(self, model: str, servers: str, budget: str) -> list[tuple[str, str]]:
         """The same in words, by name; `budget` are the words for the bounds in force."""
         here = f", {self.there} are there already" if self.there else ""
         least, most = self.least.total, self.most.total
@@ -49,7 +49,7 @@ class Estimate:
             cost = "no price known: tokens are counted (generate.input_price, output_price)"
         return [
             ("examples", f"{self.wanted} wanted{here}, {self.to_ask} to ask for"),
-            ("model", f"{model} at {base_url}"),
+            ("model", f"{model} at {servers}"),
             ("tokens", f"{least:,} if all are right at once, {most:,} at most"),
             ("cost", cost),
             ("budget", f"stops at {budget}" if budget != "none" else "none"),

@@ -26,6 +26,7 @@ from haruon_tui.dataset.generation import endpoint, live, plan, prompt
 from haruon_tui.dataset.generation.estimate import Estimate, estimate
 from haruon_tui.dataset.generation.ledger import Ledger, State, read
 from haruon_tui.dataset.generation.redaction import Redaction
+from haruon_tui.dataset.generation.servers import Servers
 from haruon_tui.dataset.generation.spending import Budget, Prices, money, prices_of
 from haruon_tui.errors import ConfigurationError, HaruonError, StageError, Stopped
 from haruon_tui.stage import InputPath
@@ -42,6 +43,9 @@ _LIVE_SECONDS = 0.5
 class Params(stage.Params):
     provider: Literal["openai", "composer"]
     base_url: str = Field(description="without a secret; empty for the composer")
+    other_urls: list[str] = Field(
+        default_factory=list, description="further servers of the same model, without a secret"
+    )
     model: str
     api_key_env: str = Field(description="the name of the variable, never the key")
     count: int = Field(ge=1)
@@ -63,6 +67,16 @@ class Params(stage.Params):
     ledgers: Path = Field(
         Path("generation"), description="folder of the ledgers, relative to the workspace"
     )
+
+    @property
+    def urls(self) -> list[str]:
+        """Every server once, the first one first."""
+        return list(dict.fromkeys([self.base_url, *self.other_urls]))
+
+    @property
+    def server_words(self) -> str:
+        """The servers, separated by commas."""
+        return ", ".join(self.urls)
 
     @property
     def prices(self) -> Prices | None:
@@ -124,14 +138,21 @@ def configure(settings: Settings, inputs: stage.Inputs | None = None) -> Params:
         base_url = endpoint.checked_url(
             wanted.base_url or os.environ.get("OPENAI_BASE_URL", "") or endpoint.DEFAULT_URL
         )
-    taken = wanted.model_dump(include=set(Params.model_fields) - {"base_url"})
-    return Params(**taken, base_url=base_url, rules_file=rules.file_of(settings.dataset.rules))
+    others = [endpoint.checked_url(url, "generate.other_urls") for url in wanted.other_urls]
+    taken = wanted.model_dump(include=set(Params.model_fields) - {"base_url", "other_urls"})
+    rules_file = rules.file_of(settings.dataset.rules)
+    return Params(**taken, base_url=base_url, other_urls=others, rules_file=rules_file)
 
 
 def require_key(params: Params) -> None:
     """Raise ConfigurationError when the key is not there."""
     if params.provider == "openai":
-        endpoint.key_of(params.api_key_env, params.base_url)
+        _keys(params)
+
+
+def _keys(params: Params) -> dict[str, str]:
+    """The key for each server; one on this machine needs none."""
+    return {url: endpoint.key_of(params.api_key_env, url) for url in params.urls}
 
 
 def estimated(params: Params, workspace: Path) -> Estimate:
@@ -154,18 +175,18 @@ def run(params: Params, job: JobContext) -> Result:
     """
     if params.provider == "composer":
         return _compose(params, job)
-    key = endpoint.key_of(params.api_key_env, params.base_url)
+    keys = _keys(params)
     with Ledger(params.ledger, params.rules_digest) as ledger:
         if ledger.state.unreadable:
             job.log(f"{ledger.path}: {ledger.state.unreadable} lines cannot be read", "warning")
         try:
-            work = asyncio.run(_work(params, job, ledger, key))
+            work = asyncio.run(_work(params, job, ledger, keys))
             left, ended_by = work.left, work.ended_by
         except HaruonError:
             _publish(params, job, ledger.state)
             raise
         except Exception as error:  # noqa: BLE001 - a traceback could show the key
-            hide = Redaction(key).text
+            hide = Redaction(next((key for key in keys.values() if key != "none"), None)).text
             print(hide(traceback.format_exc()), file=sys.stderr)
             raise StageError(
                 hide(f"{type(error).__name__}: {error}"), do="run it again: what is paid is kept"
@@ -178,7 +199,7 @@ def run(params: Params, job: JobContext) -> Result:
     return result
 
 
-async def _work(params: Params, job: JobContext, ledger: Ledger, key: str) -> Work:
+async def _work(params: Params, job: JobContext, ledger: Ledger, keys: dict[str, str]) -> Work:
     from haruon_tui.dataset.generation.judge import Judge
     from haruon_tui.dataset.generation.work import Asked, Pacing, Work
     from haruon_tui.dataset.validator import Validator
@@ -190,10 +211,13 @@ async def _work(params: Params, job: JobContext, ledger: Ledger, key: str) -> Wo
             "(generate.input_price and output_price set it)",
             "warning",
         )
-    job.log(f"{params.model} at {params.base_url}, budget {budget.words}")
+    job.log(f"{params.model} at {params.server_words}, budget {budget.words}")
     judge = Judge(Validator(rules.load_file(params.rules_file)), ledger.state.records())
-    timeout = params.timeout
-    async with endpoint.Endpoint(params.base_url, params.model, key, timeout=timeout) as server:
+    opened = [
+        endpoint.Endpoint(url, params.model, key, timeout=params.timeout)
+        for url, key in keys.items()
+    ]
+    async with Servers(opened, job.log) as servers:
         work = Work(
             Asked(
                 count=params.count,
@@ -206,7 +230,7 @@ async def _work(params: Params, job: JobContext, ledger: Ledger, key: str) -> Wo
             ),
             Pacing(params.in_flight, params.retries, params.backoff_seconds, params.give_up_after),
             budget,
-            server,
+            servers,
             ledger,
             judge,
             job.log,

@@ -17,7 +17,6 @@ from typing import Literal
 from haruon_tui.dataset.generation import plan, prompt
 from haruon_tui.dataset.generation.endpoint import (
     Answer,
-    Endpoint,
     Failed,
     Refused,
     Unusable,
@@ -26,6 +25,7 @@ from haruon_tui.dataset.generation.endpoint import (
 from haruon_tui.dataset.generation.judge import Judge, Verdict
 from haruon_tui.dataset.generation.ledger import Key, Ledger
 from haruon_tui.dataset.generation.retry import Gate, backoff
+from haruon_tui.dataset.generation.servers import Servers
 from haruon_tui.dataset.generation.spending import Budget, Tokens
 from haruon_tui.errors import HaruonError, StageError
 
@@ -57,14 +57,14 @@ class Asked:
 
 
 class Work:
-    """Carries a plan out against one endpoint. `ended_by` says why it did not come to its end."""
+    """Carries a plan out. `ended_by` says why it did not come to its end."""
 
     def __init__(
         self,
         asked: Asked,
         pacing: Pacing,
         budget: Budget,
-        endpoint: Endpoint,
+        servers: Servers,
         ledger: Ledger,
         judge: Judge,
         say: Say,
@@ -76,7 +76,7 @@ class Work:
         self.waits_for = ""
         """Why nothing may be sent now; empty when it may."""
         self._asked, self._pacing, self._budget = asked, pacing, budget
-        self._endpoint, self._ledger, self._judge, self._say = endpoint, ledger, judge, say
+        self._servers, self._ledger, self._judge, self._say = servers, ledger, judge, say
         self._slots = deque(range(asked.count))
         self._error: HaruonError | None = None
         self._halted = asyncio.Event()
@@ -202,7 +202,7 @@ class Work:
             number = self._ledger.sent(most)
             self.in_flight += 1
             try:
-                answer = await self._endpoint.ask(messages, arguments)
+                answer = await self._servers.ask(messages, arguments)
             except Refused as refusal:
                 self._ledger.failed(number, "refused", maybe_paid=False)
                 if dialect == self._ledger.state.dialect:
@@ -216,7 +216,7 @@ class Work:
                 self._ledger.failed(number, "refused", maybe_paid=False)
                 raise StageError(
                     unusable.words,
-                    where=self._endpoint.url,
+                    where=self._servers.url,
                     do=f"{unusable.do}; then run it again",
                 ) from None
             else:
@@ -234,7 +234,7 @@ class Work:
         if after is None:
             raise StageError(
                 f"the server refuses every form of the request: {words}",
-                where=self._endpoint.url,
+                where=self._servers.url,
                 do="look at generate.model, generate.max_tokens and generate.temperature",
             )
         self._ledger.learned(after)
@@ -246,7 +246,7 @@ class Work:
             raise StageError(
                 f"{self._in_a_row} requests in a row came to nothing, the last one: "
                 f"{failed.words}",
-                where=self._endpoint.url,
+                where=self._servers.url,
                 do="run it again when the server answers: what is paid is kept",
             )
         self._say_once(f"{failed.kind}: {failed.words}", "warning", about=failed.kind)

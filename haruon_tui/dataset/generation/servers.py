@@ -1,0 +1,108 @@
+"""Several servers of one model as if they were one: the least busy is asked, a dead one rests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Literal
+
+from haruon_tui.dataset.generation.endpoint import Answer, Endpoint, Failed, Unusable
+
+FIRST_REST = 5.0
+"""Seconds that a server is left out after a failure; they double with each that follows."""
+LONGEST_REST = 60.0
+
+Say = Callable[[str, Literal["info", "warning"]], None]
+
+
+class _Server:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.in_flight = 0
+        self.failures = 0
+        self.wakes = 0.0
+
+    def rest(self, asked: float | None) -> float:
+        """Leave it out for a while, or as long as it asks for; returns the seconds."""
+        self.failures += 1
+        own = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.failures - 1, 10))
+        seconds = own if asked is None else asked
+        self.wakes = time.monotonic() + seconds
+        return seconds
+
+
+class Servers:
+    """Asks as an Endpoint does. With one server nothing rests: its pace is the caller's.
+
+    A request that cost nothing where it failed goes to another server at once; one that may be
+    paid for is the caller's to send again. A server that can never answer is left out for good.
+    Use it as an async context manager.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], say: Say) -> None:
+        """At least one endpoint."""
+        self._servers = [_Server(endpoint) for endpoint in endpoints]
+        self._say = say
+        self._open = AsyncExitStack()
+        self.url = endpoints[0].url
+        """The server that failed last."""
+
+    async def __aenter__(self) -> Servers:
+        for server in self._servers:
+            await self._open.enter_async_context(server.endpoint)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def ask(
+        self, messages: Sequence[Mapping[str, str]], arguments: Mapping[str, Any]
+    ) -> Answer:
+        """One request. Raises Failed or Refused; Unusable when no server is left."""
+        while True:
+            server = self._least_busy()
+            server.in_flight += 1
+            try:
+                answer = await server.endpoint.ask(messages, arguments)
+            except Failed as failed:
+                self.url = server.endpoint.url
+                self._let_rest(server, failed)
+                if failed.maybe_paid or not self._others_awake(server):
+                    raise
+            except Unusable as unusable:
+                self.url = server.endpoint.url
+                self._leave_out(server, unusable)
+            else:
+                if server.failures:
+                    self._say(f"{server.endpoint.url} answers again", "info")
+                server.failures, server.wakes = 0, 0.0
+                return answer
+            finally:
+                server.in_flight -= 1
+
+    def _least_busy(self) -> _Server:
+        """Of those awake; where none is, the one that wakes first."""
+        now = time.monotonic()
+        return min(self._servers, key=lambda one: (max(one.wakes, now), one.in_flight))
+
+    def _others_awake(self, server: _Server) -> bool:
+        now = time.monotonic()
+        return any(one.wakes <= now for one in self._servers if one is not server)
+
+    def _let_rest(self, server: _Server, failed: Failed) -> None:
+        if len(self._servers) == 1:
+            return
+        seconds = server.rest(failed.wait)
+        if server.failures == 1:
+            words = f"{server.endpoint.url}: {failed.words}; it is left out for {seconds:.0f} s"
+            self._say(words, "warning")
+
+    def _leave_out(self, server: _Server, unusable: Unusable) -> None:
+        """For good. Raises what it got when this was the last one."""
+        if server in self._servers:
+            if len(self._servers) == 1:
+                raise unusable
+            self._servers.remove(server)
+            words = f"{server.endpoint.url}: {unusable.words}; it is left out; {unusable.do}"
+            self._say(words, "warning")
