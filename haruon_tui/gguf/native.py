@@ -245,8 +245,8 @@ class Model:
         return buffer.raw[: max(0, length)].decode("utf-8", errors="replace")
 
     def forget(self) -> None:
-        """Empty the context."""
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        """Empty the context; its buffers keep what is not read any more."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), False)
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Append tokens (at most a batch of 2048) to the context; waits for the result.
