@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from haruon_tui.jobs.launch import Submission
     from haruon_tui.jobs.pool import Update
     from haruon_tui.jobs.store import Run, Status
@@ -132,6 +134,17 @@ class Engine:
         assert isinstance(params, Params)
         known = choice.candidates(self._workspace.settings, planning.inputs(self._store, steps))
         return self._pool.submit("evaluate", choice.choose(params, models, known))
+
+    def export(self, gguf: str | None, out: Path | None, replace: bool) -> Submission:
+        """Export for the app; see haruon_tui.export.choice.params_for. Raises HaruonError."""
+        from haruon_tui import planning
+        from haruon_tui.export.choice import params_for
+
+        steps = planning.plan(self._workspace, self._store)
+        params = params_for(
+            self._workspace, self._store, steps, gguf=gguf, out=out, replace=replace
+        )
+        return self._pool.submit("export", params, reuse=False)
 
     def self_test(self) -> Submission:
         """Measure the devices of this machine. Raises HaruonError."""

@@ -19,6 +19,8 @@ from haruon_tui.screens.history import History
 from haruon_tui.screens.load import LoadWatch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from haruon_tui.jobs.events import Event
     from haruon_tui.jobs.launch import Submission
     from haruon_tui.jobs.pool import Update
@@ -125,6 +127,8 @@ class Session:
         if active := self.active(stage):
             return active.run
         step = self.steps.get(stage)
+        if step is None and self.steps:  # a stage outside the pipeline
+            return next((row.run for row in self.overview.runs if row.stage == stage), None)
         return (step.finished or step.latest) if step else None
 
     def history(self, run: Run | None) -> History | None:
@@ -181,6 +185,13 @@ class Session:
         """Evaluate models by their names or paths."""
         if self._may("start"):
             self._request(lambda engine: self._submitted(engine.evaluate(models), "evaluate"))
+
+    def export(self, gguf: str | None, out: Path | None, *, replace: bool) -> None:
+        """Write the folder for the app."""
+        if self._may("start"):
+            self._request(
+                lambda engine: self._submitted(engine.export(gguf, out, replace), "export")
+            )
 
     def self_test(self) -> None:
         """Measure what the devices really do."""

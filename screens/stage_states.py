@@ -52,8 +52,18 @@ class Shown:
 
     @property
     def short(self) -> str:
-        """At most nine cells wide."""
-        return f"{SYMBOLS[self.name]} {'to do' if self.detail == 'not started' else self.detail}"
+        """At most seven cells wide."""
+        return f"{SYMBOLS[self.name]} {_SHORT.get(self.detail, self.detail.replace(' of ', '/'))}"
+
+
+_SHORT = {
+    "not started": "to do",
+    "queued": "waits",
+    "failed": "fails",
+    "crashed": "crash",
+    "stopped": "stop",
+    "unknown": "?",
+}
 
 
 def stage_state(session: Session, stage: str) -> Shown:
@@ -64,6 +74,10 @@ def stage_state(session: Session, stage: str) -> Shown:
             return Shown("queued", "queued")
         return Shown("running", f"{fraction(session, stage):.0%}")
     step = session.steps.get(stage)
+    if step is None and session.steps:  # a stage outside the pipeline: what its newest run says
+        runs = session.overview.runs
+        state = next((str(row.status.state) for row in runs if row.stage == stage), "not started")
+        return Shown("done", "done") if state == "finished" else Shown(state, state)
     if step is None:
         return Shown("unknown", "…" if not session.ready else "unknown")
     return Shown(str(step.state), str(step.state))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = Path("export", "app")
 """Below the workspace."""
 
+EVALUATE = "haruon evaluate"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -31,6 +33,7 @@ class Candidate:
     type: str
     path: Path
     run: Run
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def params_for(
     if ready.problem:
         raise ready.problem
     chosen = _chosen(ready, gguf, steps)
+    evaluations = _evaluations(store, steps, chosen)
     convert, dataset, compare = (
         steps[name].finished for name in ("convert", "dataset", "compare")
     )
@@ -87,8 +91,8 @@ def params_for(
         proof=convert.artifacts / PROOF_FILE,
         cases=[dataset.artifacts / "cases.jsonl", *map(Path, settings.evaluate.cases)],
         comparison=compare.artifacts / COMPARISON_FILE if compare else None,
-        evaluations=_evaluations(store, steps, chosen),
-        notes=list(ready.notes),
+        evaluations=evaluations,
+        notes=[note for note in ready.notes if not (evaluations and EVALUATE in note)],
         runs={name: step.finished.id for name, step in steps.items() if step.finished},
         rules=settings.dataset.rules,
         context=settings.chat.context,
@@ -135,7 +139,7 @@ def _note(steps: Mapping[str, Step], stage: str) -> str:
     what, command = {
         "quantize": ("no quantized file", "haruon gguf quantize"),
         "compare": ("not compared, so no budget of the phone", "haruon gguf compare"),
-        "evaluate": ("not evaluated", "haruon evaluate"),
+        "evaluate": ("not evaluated", EVALUATE),
     }[stage]
     stale = step.state == "stale"
     state = " for these settings (an older result is stale)" if stale else " yet"
@@ -148,7 +152,7 @@ def _candidates(steps: Mapping[str, Step]) -> list[Candidate]:
         if run := steps[stage].finished:
             for path in sorted(run.artifacts.glob("model.*.gguf")):
                 kind = path.name.removesuffix(".gguf").removeprefix("model.")
-                found.append(Candidate(kind, path, run))
+                found.append(Candidate(kind, path, run, path.stat().st_size))
     return found
 
 
@@ -194,10 +198,11 @@ def _evaluations(store: Store, steps: Mapping[str, Step], chosen: Candidate) -> 
     """The newest finished evaluations of this very file and of the model that it was made from."""
     planned = steps["evaluate"].finished
     found = [planned.artifacts / EVALUATION_FILE] if planned else []
-    for run in store.of_stage("evaluate"):
-        if run.status().state is State.FINISHED and str(chosen.path) in map(
-            str, run.job.params.get("models", [])
-        ):
-            found.append(run.artifacts / EVALUATION_FILE)
-            break
+    merge = steps["merge"].finished
+    for model in (chosen.path, merge.artifacts / "model" if merge else None):
+        for run in store.of_stage("evaluate"):
+            models = map(str, run.job.params.get("models", []))
+            if run.status().state is State.FINISHED and str(model) in models:
+                found.append(run.artifacts / EVALUATION_FILE)
+                break
     return list(dict.fromkeys(found))

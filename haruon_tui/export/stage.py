@@ -30,6 +30,7 @@ from haruon_tui.errors import ConfigurationError, StageError
 from haruon_tui.evaluation.cases import Case, read_all
 from haruon_tui.export import kit, results
 from haruon_tui.export.fits import fits
+from haruon_tui.export.place import FORMAT, read_export
 from haruon_tui.export.prompt import pieces
 from haruon_tui.export.rule_data import rule_data
 from haruon_tui.jobs.context import read_manifest
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from haruon_tui.gguf.native import Model
     from haruon_tui.jobs.context import JobContext
 
-FORMAT = "haruon-app-1"
 MODEL_FOLDER = "model"
 KIT_FOLDER = "kit"
 
@@ -147,8 +147,8 @@ def _require_free(params: Params, job: JobContext) -> None:
     attempt of this job made."""
     if not params.out.exists() and not params.out.is_symlink():
         return
-    manifest = read_manifest(params.out) or {}
-    if manifest.get("format") != FORMAT:
+    manifest = read_export(params.out)
+    if manifest is None:
         raise ConfigurationError(
             "is there, and is no export of this program",
             where=str(params.out),

@@ -56,4 +56,4 @@ def _widths(room: int) -> list[int]:
 
 
 def _least(mode: Mode) -> int:
-    return max(len(mode.title) + 2, 9 if mode.stages else 6)
+    return max(len(mode.title) + 2, 7 if mode.stages else 6)

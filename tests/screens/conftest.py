@@ -122,6 +122,10 @@ class FakeEngine(Engine):
         self.asked.append(("evaluate", ", ".join(models)))
         return Submission(self.add("evaluate"), "new")
 
+    def export(self, gguf: str | None, out: Path | None, replace: bool) -> Submission:
+        self.asked.append(("export", f"{gguf} {out} {replace}"))
+        return Submission(self.add("export"), "new")
+
     def self_test(self) -> Submission:
         self.asked.append(("submit", "selftest"))
         return Submission(self.add("selftest"), "new")
