@@ -19,7 +19,6 @@ from haruon_tui.screens.plain_text import one_line, plain
 from haruon_tui.screens.stage_screen import StageScreen
 from haruon_tui.screens.widgets.measured import measured_text
 from haruon_tui.screens.widgets.monitor_strip import MonitorStrip
-from haruon_tui.screens.widgets.stage_bar import WIDE
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
 
 MARKS = {"ok": "✓ ok", "warning": "! warning", "fails": "✗ fails", "not applicable": "– n/a"}
+WIDE = 120
+"""From this many columns on, every column is there."""
+
 _COLUMNS = ("Verdict", "Check", "Found", "Needed", "What to do")
 
 

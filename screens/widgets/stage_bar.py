@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import RenderResult
 from textual.content import Content
@@ -13,9 +13,6 @@ from textual.widget import Widget
 from haruon_tui.screens.actions import MODES, Mode
 from haruon_tui.screens.session import Session
 from haruon_tui.screens.stage_states import COLOURS, mode_state
-
-WIDE = 120
-"""From this many columns on, states are written out."""
 
 
 class StageBar(Widget):
@@ -33,7 +30,7 @@ class StageBar(Widget):
         names, states = [], []
         for mode, cells in zip(MODES, _widths(self.size.width), strict=True):
             state = mode_state(self._session, mode)
-            label = state.text if self.size.width >= WIDE else state.short
+            label = state.text if cell_len(state.text) <= cells else state.short
             colour = COLOURS.get(state.name, "$foreground")
             here = "bold reverse" if mode.name == self._here else "$foreground"
             names += [(set_cell_size(f"{mode.key} {mode.title}", cells), here), (" ", "")]

@@ -162,7 +162,7 @@ async def test_stages_of_one_screen_count_together(make_app, engine, until, text
     engine.add("convert", State.FINISHED, result={"summary": "converted"})
     app = make_app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: "◐ 1 of 3" in text_of(app))
+        await until(pilot, lambda: "◐ 1/3" in text_of(app))
         engine.steps["compare"] = engine.step("compare", StageState.STALE)
         app.session.refresh()
         await until(pilot, lambda: "~ stale" in text_of(app))
