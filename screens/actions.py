@@ -122,10 +122,11 @@ Scope = Literal[
     "browser",
     "generation",
     "report",
+    "side_by_side",
 ]
 """Where a key works: everywhere; on screens that show a job (the stage screens and Jobs); on the
 stage screens; on the one screen of that mode; in the dataset browser; on the screen of the
-generation; or in report mode."""
+generation; in report mode; or with models side by side."""
 
 SCOPE_TITLES: dict[str, str] = {
     "everywhere": "Everywhere",
@@ -135,6 +136,7 @@ SCOPE_TITLES: dict[str, str] = {
     "browser": "Dataset browser",
     "generation": "Generation of examples",
     "report": "Report mode of the chat",
+    "side_by_side": "Models side by side",
 }
 
 
@@ -238,6 +240,26 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat", "ctrl+n", "new_conversation", "Start a new conversation", display="^n"),
     Action("chat", "ctrl+o", "choose_model", "Choose the model", display="^o"),
     Action("chat", "ctrl+r", "report_mode", "Check reports one by one", "Reports", "^r"),
+    Action("chat", "ctrl+s", "side_by_side", "Several models side by side", "Beside", "^s"),
+    Action("side_by_side", "question_mark", "keys", "Show the keys, these first", "Keys", "?"),
+    Action("side_by_side", "escape", "back", "Stop the answers, else leave", "Back", "esc"),
+    Action("side_by_side", "o", "choose_models", "Choose the models", "Models"),
+    Action("side_by_side", "i", "write", "Write the question for all of them", "Write"),
+    Action("side_by_side", "enter", "write", "Write the question"),
+    Action("side_by_side", "ctrl+t", "insert_case", "Ask an evaluation case", "Case", "^t"),
+    Action("side_by_side", "v", "change_mode", "One after another, or together", "Mode"),
+    Action("side_by_side", "h", "hide_names", "Hide the names till the vote, or not", "Hide"),
+    Action("side_by_side", "a", "vote('A')", "Vote: A is best"),
+    Action("side_by_side", "b", "vote('B')", "Vote: B is best"),
+    Action("side_by_side", "c", "vote('C')", "Vote: C is best"),
+    Action("side_by_side", "n", "vote('')", "Vote: none is better"),
+    Action("side_by_side", "w", "edit_reason", "Write why; Enter keeps it", "Why"),
+    Action("side_by_side", "x", "show_names", "Show the names without a vote"),
+    Action("side_by_side", "f", "tally", "The votes so far, by model", "Votes"),
+    Action("side_by_side", "down", "scroll_all('line', 1)", "Scroll all answers", display="↓"),
+    Action("side_by_side", "up", "scroll_all('line', -1)", "Scroll all answers up", display="↑"),
+    Action("side_by_side", "pagedown", "scroll_all('page', 1)", "A page down", display="PgDn"),
+    Action("side_by_side", "pageup", "scroll_all('page', -1)", "A page up", display="PgUp"),
     Action("report", "question_mark", "keys", "Show the keys, these first", "Keys", "?"),
     Action("report", "escape", "back", "Stop the answer, else leave", "Back", "esc"),
     Action("report", "n", "next_case", "Write the next case of the set", "Next"),

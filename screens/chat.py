@@ -214,6 +214,13 @@ class ChatScreen(StageScreen):
             cases = _finished(self.session.steps, "dataset")
             self.app.push_screen(ReportModeScreen(self.session, model, cases))
 
+    def action_side_by_side(self) -> None:
+        from haruon_tui.screens.chat_side_by_side import ChatSideBySideScreen
+
+        marked = [self.conversation.model] if self.conversation.model else []
+        question = self.query_one("#prompt", PromptArea).text
+        self.app.push_screen(ChatSideBySideScreen(self.session, marked, question))
+
     def action_insert_case(self) -> None:
         run = _finished(self.session.steps, "dataset")
         if run is None:

@@ -31,7 +31,7 @@ class ActionProvider(Provider):
         for action in actions("everywhere"):
             yield action.title, partial(self.app.run_action, action.action), action.key_name
         own: tuple[Any, ...] = getattr(screen, "scopes", ())
-        if isinstance(screen, SessionScreen):
+        if isinstance(screen, SessionScreen) and not own:
             own = (
                 ("job", "jobs")
                 if screen.mode.name == "jobs"

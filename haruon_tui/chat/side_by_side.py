@@ -9,15 +9,16 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Literal
 
 from haruon_tui.chat.client_thread import Client, ClientThread, Connect, Mode, connect_to
 from haruon_tui.chat.first_difference import first_differences
 from haruon_tui.chat.models import Model, names_of
-from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Message, Prompt, Token
+from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Message, Prompt, Sampling, Token
 from haruon_tui.errors import ConfigurationError, HaruonError
+from haruon_tui.settings import ChatSettings
 
 LABELS = "ABC"
 MOST = len(LABELS)
@@ -273,6 +274,11 @@ class SideBySide:
             client.ask(messages, **sampling)
         except Exception as error:  # noqa: BLE001 - the screen must say it
             self._hear(number, _failed(error))
+
+
+def sampling_of(settings: ChatSettings) -> dict[str, Any]:
+    """What the settings say of protocol.Sampling."""
+    return settings.model_dump(include={name.name for name in fields(Sampling)})
 
 
 def _stop(client: Client | None) -> None:

@@ -108,7 +108,7 @@ def scores(votes: list[dict[str, Any]]) -> list[Score]:
     compared: Counter[str] = Counter()
     for vote in votes:
         for answer in vote["answers"]:
-            name = _name(answer["model"])
+            name = name_of(answer["model"])
             compared[name] += 1
             chosen[name] += answer["label"] == vote["choice"]
     found = [Score(name, chosen[name], count) for name, count in compared.items()]
@@ -134,7 +134,7 @@ def _model(model: Model) -> dict[str, str]:
     return {"path": str(model)}
 
 
-def _name(model: dict[str, str]) -> str:
+def name_of(model: dict[str, str]) -> str:
     """The file with the run or folder it lies in, or the endpoint's model and address."""
     if "url" in model:
         return f"{model['name'] or 'the model'} at {model['url']}"
