@@ -37,7 +37,7 @@ class Found:
 
 
 class ExportScreen(StageScreen):
-    """r exports; o chooses the GGUF, w the place. The card and the copy are commands."""
+    """r exports; o chooses the GGUF, w the place."""
 
     CSS_PATH = stylesheet("export")
     BINDINGS = bindings("export", "stage", "job")

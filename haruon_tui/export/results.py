@@ -42,14 +42,14 @@ def evaluation(files: Sequence[Path], gguf: Path) -> dict[str, Any]:
 
 
 def _figures(report: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for figure in FIGURES:
-        value = results.mean(report, figure.key)
-        if value is not None:
-            found[figure.key] = {"mean": round(value, 6)}
-            if interval := results.interval(report, figure.key):
-                found[figure.key]["interval"] = [round(end, 6) for end in interval]
-    return found
+    return {
+        figure.key: {
+            "mean": round(found.mean, 6),
+            "interval": [round(found.low, 6), round(found.high, 6)],
+        }
+        for figure in FIGURES
+        if (found := results.estimate(report, figure.key))
+    }
 
 
 def phone_budget(comparison: Path | None, gguf: Path) -> dict[str, Any]:
