@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from platformdirs import user_cache_path
 
+from haruon_tui import artifacts
 from haruon_tui.dataset import golden
 from haruon_tui.evaluation.cases import read_cases
 from haruon_tui.export import kit, results
@@ -138,13 +139,34 @@ def _describe(folder: Path) -> None:
     shutil.rmtree(made)
 
 
-def npm_run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the kit's packages."""
-    return subprocess.run(
+def npm_run(folder: Path, *command: str) -> str:
+    """Run a program of the kit's packages, which must succeed. Returns its output.
+
+    What passed with the very same files is not run again: `passed/` keeps the output by the digest
+    of the command and of every file but the packages, which their lock file stands for.
+    """
+    seen = hashlib.sha256("\0".join(command).encode())
+    for path in sorted(_own_files(folder)):
+        seen.update(f"\0{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    passed = folder / "passed" / seen.hexdigest()
+    if passed.exists():
+        return passed.read_text("utf-8")
+    ran = subprocess.run(
         [str(folder / "node_modules" / ".bin" / command[0]), *command[1:]],
         cwd=folder,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
         env=os.environ | {"CI": "1"},
     )
+    assert ran.returncode == 0, ran.stdout[-6000:]
+    passed.parent.mkdir(exist_ok=True)
+    artifacts.write_text(passed, ran.stdout)
+    return ran.stdout
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    yield from (path for path in folder.iterdir() if path.is_file())
+    for name in ("src", "__tests__"):
+        yield from (path for path in (folder / name).rglob("*") if path.is_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,13 +17,13 @@ _AGREEMENT = Path(__file__).with_name("agreement.test.ts")
 def test_the_kit_compiles_against_the_types_of_llama_rn(checked_kit: Path) -> None:
     types = checked_kit / "node_modules" / "llama.rn" / "lib" / "typescript" / "index.d.ts"
     assert types.exists()
-    ran = npm_run(checked_kit, "tsc", "--noEmit")
-    assert ran.returncode == 0, ran.stdout
+    read = npm_run(checked_kit, "tsc", "--noEmit", "--listFiles")
+    assert str(types) in read
+    assert str(checked_kit / "src" / "useOnDeviceSLLM.ts") in read
 
 
 def test_the_kit_is_clean_under_its_linter(checked_kit: Path) -> None:
-    ran = npm_run(checked_kit, "eslint", ".")
-    assert ran.returncode == 0, ran.stdout
+    assert npm_run(checked_kit, "eslint", ".") == ""
 
 
 def test_the_rules_agree_with_python_and_the_tests_of_the_kit_pass(checked_kit: Path) -> None:
@@ -30,11 +31,9 @@ def test_the_rules_agree_with_python_and_the_tests_of_the_kit_pass(checked_kit: 
     found = corpus()
     shutil.copy(_AGREEMENT, there)
     (there / "corpus.json").write_text(json.dumps(found, ensure_ascii=True), encoding="utf-8")
-    report = checked_kit / "jest.json"
-    ran = npm_run(checked_kit, "jest", "--json", f"--outputFile={report}")
-    assert ran.returncode == 0, ran.stderr[-4000:]
-    passed = json.loads(report.read_text("utf-8"))["numPassedTests"]
-    assert passed >= len(found["texts"]) + 80
+    passed = re.search(r"Tests: +(\d+) passed, \d+ total", npm_run(checked_kit, "jest"))
+    assert passed
+    assert int(passed[1]) >= len(found["texts"]) + 90
     assert len(found["texts"]) > SPOILT + 700
     assert sum(bool(text["exact"]) for text in found["texts"]) > 400
 

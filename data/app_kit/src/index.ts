@@ -7,3 +7,4 @@ export { OnDeviceModel, SLLMError, type ErrorCode, type Generation, type SLLMCon
 export { ensureModel, ModelFileError, type Files } from './modelFile';
 export { runBenchmark, type BenchmarkResult, type Figure } from './benchmark';
 export { BenchmarkScreen } from './BenchmarkScreen';
+export { ReportScreen } from './ReportScreen';
