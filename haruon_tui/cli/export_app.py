@@ -25,7 +25,7 @@ def export_app(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         replace=arguments.force,
     )
-    if not arguments.json:
+    if arguments.detach and not arguments.json:  # else they are told as the job tells them
         for note in params.notes:
             output.line(f"! {note}", stderr=True)
     submission = launch.submit(workspace, store, "export", params, reuse=False)

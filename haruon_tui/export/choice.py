@@ -138,7 +138,7 @@ def _note(steps: Mapping[str, Step], stage: str) -> str:
         return ""
     what, command = {
         "quantize": ("no quantized file", "haruon gguf quantize"),
-        "compare": ("not compared, so no budget of the phone", "haruon gguf compare"),
+        "compare": ("not compared", "haruon gguf compare"),
         "evaluate": ("not evaluated", EVALUATE),
     }[stage]
     stale = step.state == "stale"
@@ -195,14 +195,24 @@ def _chosen(ready: Readiness, wanted: str | None, steps: Mapping[str, Step]) -> 
 
 
 def _evaluations(store: Store, steps: Mapping[str, Step], chosen: Candidate) -> list[Path]:
-    """The newest finished evaluations of this very file and of the model that it was made from."""
-    planned = steps["evaluate"].finished
-    found = [planned.artifacts / EVALUATION_FILE] if planned else []
+    """The newest finished evaluations of this very file and of the model that it was made from,
+    on today's cases and settings."""
     merge = steps["merge"].finished
+    wanted = steps["evaluate"].params.model_dump(mode="json")
+    found = []
     for model in (chosen.path, merge.artifacts / "model" if merge else None):
         for run in store.of_stage("evaluate"):
-            models = map(str, run.job.params.get("models", []))
-            if run.status().state is State.FINISHED and str(model) in models:
+            params = run.job.params
+            same = all(params.get(key) == wanted.get(key) for key in _SETTINGS)
+            if (
+                same
+                and str(model) in map(str, params.get("models", []))
+                and run.status().state is State.FINISHED
+            ):
                 found.append(run.artifacts / EVALUATION_FILE)
                 break
     return list(dict.fromkeys(found))
+
+
+_SETTINGS = ("cases", "rules", "max_new_tokens", "limit")
+"""Parameters of an evaluation that its figures rest on, beside the models."""

@@ -11,6 +11,7 @@ from haruon_tui import planning
 from haruon_tui.errors import ConfigurationError
 from haruon_tui.export.choice import params_for, readiness
 from haruon_tui.gguf.convert_stage import failed_name
+from haruon_tui.jobs.events import EventWriter
 from haruon_tui.jobs.store import Run, Store
 from haruon_tui.planning import StageState, Step
 from haruon_tui.workspace import Workspace
@@ -97,3 +98,38 @@ def test_a_missing_or_stale_evaluation_is_a_note_with_its_command(
     stale = "not evaluated for these settings (an older result is stale): run haruon evaluate"
     assert stale in readiness(done).notes
     assert readiness(finish(done, workspace, "evaluate", "compare")).notes == ()
+
+
+def _evaluated(workspace: Workspace, steps: Steps, model: Path, **changes: object) -> Path:
+    """A finished evaluation of one model, with today's settings but for `changes`."""
+    store = Store(workspace.runs)
+    params = steps["evaluate"].params.model_dump(mode="json")
+    made = store.create(
+        {
+            "stage": "evaluate",
+            "params": {**params, "names": ["one"], "models": [str(model)], **changes},
+            "inputs": {},
+            "fingerprint": f"mark-{model}",
+        }
+    )
+    EventWriter(made.log, attempt=1).write("finished", result={"summary": "done"})
+    return made.artifacts / "evaluation.json"
+
+
+def test_an_evaluation_counts_when_it_is_of_this_model_and_of_todays_settings(
+    workspace: Workspace, steps: Steps
+) -> None:
+    done = finish(steps, workspace, *_MADE)
+    store = Store(workspace.runs)
+    merged = done["merge"].finished.artifacts / "model"
+    file = done["quantize"].finished.artifacts / "model.Q4_0.gguf"
+    other = done["quantize"].finished.artifacts / "model.Q4_K_M.gguf"
+    _evaluated(workspace, done, other)
+    _evaluated(workspace, done, merged, max_new_tokens=17)
+    params = params_for(workspace, store, done, gguf="Q4_0")
+    assert params.evaluations == []
+    assert any("run haruon evaluate" in note for note in params.notes)
+    wanted = [_evaluated(workspace, done, file), _evaluated(workspace, done, merged)]
+    params = params_for(workspace, store, done, gguf="Q4_0")
+    assert params.evaluations == wanted
+    assert not any("run haruon evaluate" in note for note in params.notes)
