@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from haruon_tui.comparison import phone
 from haruon_tui.comparison.choice import choose
@@ -15,6 +15,7 @@ from haruon_tui.evaluation.results import EVALUATION_FILE
 from haruon_tui.export.stage import Params
 from haruon_tui.gguf.convert_stage import F16_FILE, PROOF_FILE, failed_name
 from haruon_tui.jobs.store import Run, State, Store
+from haruon_tui.settings import Quantization
 from haruon_tui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ def _chosen(ready: Readiness, wanted: str | None, steps: Mapping[str, Step]) -> 
         f"there is no GGUF {wanted!r} here",
         where="--gguf",
         expected=types,
-        do=f"haruon gguf quantize --set 'gguf.quantize=[\"{wanted}\"]' makes it, if it is a type",
+        do=f"haruon gguf quantize --set 'gguf.quantize=[\"{wanted}\"]' makes it"
+        if wanted in get_args(Quantization)
+        else "haruon export app --gguf TYPE, with one of these",
     )
 
 
