@@ -12,7 +12,9 @@ from haruon_tui.dataset import records
 from haruon_tui.dataset.persona import SYSTEM_PROMPT, TRAITS
 from haruon_tui.errors import StageError
 from haruon_tui.jobs.store import State
+from haruon_tui.screens import conversation
 from haruon_tui.screens.conversation import Conversation, timings
+from haruon_tui.settings import ChatSettings, default_settings
 
 DONE = Done(0, "stop", 100, 0, 7, 0.25, 900.0, 123.4)
 
@@ -22,9 +24,10 @@ class FakeClient:
 
     made: list[FakeClient]
 
-    def __init__(self, path: Path, *, context: int, on_event) -> None:
-        self.path, self.context, self.say = path, context, on_event
+    def __init__(self, path: Path, settings: ChatSettings, on_event) -> None:
+        self.path, self.settings, self.say = path, settings, on_event
         self.asked: list[list[dict[str, str]]] = []
+        self.sampling: list[dict[str, object]] = []
         self.calls: list[str] = []
         self.made.append(self)
 
@@ -32,8 +35,8 @@ class FakeClient:
         self.calls.append("launch")
 
     def ask(self, messages, **sampling) -> int:
-        assert set(sampling) == {"temperature", "top_p", "max_tokens", "seed"}
         self.asked.append(messages)
+        self.sampling.append(sampling)
         return len(self.asked)
 
     def stop(self) -> None:
@@ -56,7 +59,7 @@ class FakeClient:
 def clients(monkeypatch) -> list[FakeClient]:
     made: list[FakeClient] = []
     monkeypatch.setattr(FakeClient, "made", made, raising=False)
-    monkeypatch.setattr(Conversation.__init__, "__defaults__", (FakeClient,))
+    monkeypatch.setattr(conversation, "connect_to", FakeClient)
     return made
 
 
@@ -132,7 +135,7 @@ async def test_a_question_loads_the_preferred_model_and_the_answer_streams_in(
         await until(
             pilot,
             lambda: (
-                "[7 tokens, first after 0.25 s, 123.4 tokens/s, ended by itself]" in text_of(app)
+                "[7 tokens, first after 0.25 s, 123.4 tokens/s, ended by itself" in text_of(app)
             ),
         )
         assert "▌" not in text_of(app)
@@ -173,7 +176,7 @@ async def test_esc_stops_the_answer(make_app, clients, models, open_chat, until,
         await pilot.press("escape")
         await until(pilot, lambda: "stop" in clients[0].calls)
         clients[0].answer(done=Done(1, "stopped", 9, 0, 1, None, None, None))
-        await until(pilot, lambda: "[1 tokens, stopped]" in text_of(app))
+        await until(pilot, lambda: "[1 tokens, stopped; prompt 9 tokens]" in text_of(app))
         assert "반쯤" in text_of(app)
 
 
@@ -304,17 +307,16 @@ def test_a_model_that_does_not_load_is_told(tmp_path, clients, monkeypatch):
         heard.append(message)
         came.set()
 
-    from haruon_tui.settings import default_settings
-
-    conversation = Conversation(post, lambda: default_settings("tiny").chat)
-    conversation.choose(tmp_path / "a.gguf")
-    conversation.ask("질문")
+    talk = Conversation(post, tmp_path, heard.append)
+    talk.set_up(default_settings("tiny").chat)
+    talk.choose(tmp_path / "a.gguf")
+    talk.ask("질문")
     assert came.wait(10)
-    conversation.take(heard[0])
-    assert conversation.state == "no worker"
-    assert "no memory" in conversation.words
-    assert "close something" in conversation.exchanges[0].note
-    conversation.close()
+    talk.take(heard[0])
+    assert talk.state == "no worker"
+    assert "no memory" in talk.words
+    assert "close something" in talk.shown[0].note
+    talk.close()
 
 
 def test_timings_say_what_is_known():
