@@ -16,8 +16,9 @@ from textual.widgets import Input, Static, TextArea
 from haruon_tui.dataset.persona import SYSTEM_PROMPT, user_turn
 from haruon_tui.screens.actions import MODES, Scope, bindings
 from haruon_tui.screens.answer_column import AnswerColumn
-from haruon_tui.screens.chat import PromptArea, read_cases
+from haruon_tui.screens.chat_files import read_cases
 from haruon_tui.screens.plain_text import one_line, plain
+from haruon_tui.screens.prompt_area import PromptArea
 from haruon_tui.screens.reading import read_off_loop
 from haruon_tui.screens.session_screen import SessionScreen
 from haruon_tui.screens.votes import VoteWriter, tally_text

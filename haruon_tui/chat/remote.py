@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Message, Prompt, Sampling, Token
+from haruon_tui.chat.protocol import (
+    Done,
+    Event,
+    Failed,
+    Loaded,
+    Message,
+    Prompt,
+    Rendered,
+    Sampling,
+    Token,
+)
 from haruon_tui.dataset.generation.endpoint import checked_url, key_of
 from haruon_tui.dataset.generation.redaction import Redaction
 from haruon_tui.errors import ConfigurationError, StageError
@@ -137,6 +147,11 @@ class RemoteClient:
         """End every answer that is under way or waiting; each still gets its Done."""
         for number in sorted(self._asked):
             self._cancel(number)
+
+    def render(self, messages: list[Message]) -> None:
+        """Tell the messages as they are sent, by Rendered: the template is the server's affair."""
+        text = json.dumps(messages, ensure_ascii=False, indent=2)
+        self._say(Rendered(next(self._numbers), text, 0))
 
     def reset(self) -> None:
         """Nothing is kept between two answers here; what a server keeps is its own affair."""
@@ -364,12 +379,14 @@ class _Count:
 
 
 def _arguments(sampling: Sampling) -> dict[str, Any]:
-    asked = {
+    asked: dict[str, Any] = {
         "stream": True,
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
     }
+    if sampling.stop:
+        asked["stop"] = sampling.stop
     return asked if sampling.seed is None else asked | {"seed": sampling.seed}
 
 
