@@ -147,11 +147,20 @@ def _end(launcher: subprocess.Popen[bytes], ranks: list[_Rank]) -> None:
     here = os.uname().nodename
     deadline = time.monotonic() + _END_SECONDS
     for rank in ranks:
-        while rank.pid and rank.host == here and psutil.pid_exists(rank.pid):
+        while rank.pid and rank.host == here and is_running(rank.pid):
             if time.monotonic() > deadline:
-                os.kill(rank.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rank.pid, signal.SIGKILL)
                 break
             time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine is there, and not only its exit status."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _outcome(
@@ -179,18 +188,26 @@ def _failure(ranks: list[_Rank], job: JobContext, said: str, code: int | None) -
     died = [
         (int(rank), -int(status))
         for rank, status in _EXIT_CODES.findall(said)
-        if int(status) < 0 and -int(status) != signal.SIGTERM
+        if int(rank) < len(ranks) and int(status) < 0 and -int(status) != signal.SIGTERM
     ]
     if died:
         rank, number = died[0]
-        host = ranks[rank].host if rank < len(ranks) else ""
         return StageError(
-            f"rank {rank} of {len(ranks)}{f' on {host}' if host else ''} was ended by signal "
-            f"{number} ({_signal_name(number)})",
+            f"{_named(ranks[rank], ranks)} was ended by signal {number} ({_signal_name(number)})",
             where=f"ranks/{rank}.jsonl and output.log in {job.folder}",
             expected="every rank to run to the end"
             + ("; the system sends SIGKILL when memory runs out" if number == 9 else ""),
             do=again,
+        )
+    silent = [rank for rank in ranks if rank.end is None]
+    if failed and silent:
+        gone = silent[0]
+        return StageError(
+            f"{_named(gone, ranks)} is gone: it ended without a word, and rank "
+            f"{failed[0][0].number} lost its connection to it",
+            where=f"ranks/{gone.number}.jsonl and output.log in {job.folder}",
+            expected="every rank to run to the end",
+            do=f"see whether its machine still runs; then {again}",
         )
     if failed:
         return _spoken(*failed[0], ranks)
@@ -204,9 +221,9 @@ def _failure(ranks: list[_Rank], job: JobContext, said: str, code: int | None) -
             where=f"output.log in {job.folder}",
             do=f"see haruon jobs logs {job.id}; then {again}",
         )
-    silent = [str(rank.number) for rank in ranks if rank.end is None]
+    numbers = ", ".join(str(rank.number) for rank in silent)
     return StageError(
-        f"rank {', '.join(silent)} of {len(ranks)} ended without a word",
+        f"rank {numbers} of {len(ranks)} ended without a word",
         where=f"output.log in {job.folder}",
         do=f"see haruon jobs logs {job.id}; then {again}",
     )
@@ -215,13 +232,16 @@ def _failure(ranks: list[_Rank], job: JobContext, said: str, code: int | None) -
 def _spoken(rank: _Rank, end: Event, ranks: list[_Rank]) -> HaruonError:
     """The error that a rank wrote, with its number before it."""
     parts = dict(end["error"])
-    where = f"rank {rank.number} of {len(ranks)}{f' on {rank.host}' if rank.host else ''}"
     return StageError(
-        f"{where}: {parts.pop('what')}",
+        f"{_named(rank, ranks)}: {parts.pop('what')}",
         where=parts.get("where"),
         expected=parts.get("expected"),
         do=parts.get("do"),
     )
+
+
+def _named(rank: _Rank, ranks: list[_Rank]) -> str:
+    return f"rank {rank.number} of {len(ranks)}{f' on {rank.host}' if rank.host else ''}"
 
 
 def _signal_name(number: int) -> str:

@@ -54,6 +54,12 @@ class TestWithGpus:
         assert devices_for("accelerator", HardwareSettings(gpus=[0, 2]), {}) == ("gpu0",)
         assert devices_for("accelerator", HardwareSettings(gpus=[]), {}) == ("cpu",)
 
+    def test_several_processes_get_a_gpu_each_or_are_refused(self) -> None:
+        assert devices_for("accelerator", AUTO, {"gpu1": ["a"]}, 2) == ("gpu0", "gpu2")
+        assert devices_for("accelerator", HardwareSettings(gpus=[]), {}, 2) == ("cpu",)
+        with pytest.raises(ConfigurationError, match="4 processes need a GPU each, and 3 may be"):
+            devices_for("accelerator", AUTO, {}, 4)
+
     def test_a_chosen_gpu_that_is_not_there_is_an_error_with_the_key(self) -> None:
         with pytest.raises(ConfigurationError, match="GPU 7 is not there") as caught:
             devices_for("accelerator", HardwareSettings(gpus=[1, 7]), {})

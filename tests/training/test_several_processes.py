@@ -17,11 +17,11 @@ from haruon_tui.errors import ConfigurationError, StageError, Stopped
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.jobs.events import Event, EventReader, EventWriter
 from haruon_tui.jobs.store import Run, Store
-from haruon_tui.launching.supervise import log_of
+from haruon_tui.launching.supervise import is_running, log_of
 from haruon_tui.settings import TrainSettings, default_settings
 from haruon_tui.training import stage
 from haruon_tui.training.ranks import commands, ranks, share
-from haruon_tui.training.team import environment, require_equal
+from haruon_tui.training.team import Team, environment, require_equal
 
 STEPS = 6
 
@@ -116,7 +116,7 @@ class Training:
         }
         for process in psutil.process_iter(["pid", "cmdline"]):
             try:
-                of_group = os.getpgid(process.pid) in groups
+                of_group = os.getpgid(process.pid) in groups and is_running(process.pid)
             except ProcessLookupError:
                 continue
             if of_group or str(self.run.folder) in (process.info["cmdline"] or []):
@@ -253,6 +253,17 @@ def test_settings_that_do_not_go_together_are_refused(changed: dict[str, Any], w
     with pytest.raises(ConfigurationError) as raised:
         ranks(settings(**changed))
     assert raised.value.where == where
+
+
+def test_another_number_of_processes_than_the_settings_say_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StageError) as raised:
+        Team.gather(settings(processes=2), JobContext.local(tmp_path / "run"))
+    assert "3 processes were launched" in raised.value.what
+    assert raised.value.expected == "--num_processes=2"
 
 
 def test_another_environment_on_one_machine_is_named() -> None:
