@@ -12,7 +12,7 @@ interface Text {
   approximated: string[];
 }
 
-const { texts, approximated } = corpus as { texts: Text[]; approximated: string[] };
+const { texts, approximated } = corpus as unknown as { texts: Text[]; approximated: string[] };
 
 /** UTF-16 units as Python counts: characters. */
 function characters(text: string, at: number | null): number | null {

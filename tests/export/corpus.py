@@ -17,13 +17,13 @@ SPOILT = 400
 GOOD_SENTENCES = Path(__file__).parents[1] / "dataset" / "good_sentences.txt"
 
 
-def corpus() -> dict[str, Any]:
+def corpus(name: str = "calibrated") -> dict[str, Any]:
     """Every text with Python's findings: by the rules that the kit carries exactly, and by those
     that it approximates."""
-    data = rule_data("calibrated")
+    data = rule_data(name)
     carried = {rule["id"] for rule in data["rules"]}
     approximated = list(data["approximated"])
-    whole = rules.load("calibrated")
+    whole = rules.load(name)
     exact = Validator(_only(whole, carried - set(approximated)))
     closely = Validator(_only(whole, set(approximated)))
     texts = []

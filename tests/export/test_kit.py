@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from haruon_tui.export import kit
+from haruon_tui.export.rule_data import rule_data
 from tests.export.conftest import npm_run
 from tests.export.corpus import SPOILT, corpus
 
@@ -27,15 +29,35 @@ def test_the_kit_is_clean_under_its_linter(checked_kit: Path) -> None:
 
 
 def test_the_rules_agree_with_python_and_the_tests_of_the_kit_pass(checked_kit: Path) -> None:
-    there = checked_kit / "__tests__"
     found = corpus()
-    shutil.copy(_AGREEMENT, there)
-    (there / "corpus.json").write_text(json.dumps(found, ensure_ascii=True), encoding="utf-8")
+    _put_agreement(checked_kit, found)
     passed = re.search(r"Tests: +(\d+) passed, \d+ total", npm_run(checked_kit, "jest"))
     assert passed
     assert int(passed[1]) >= len(found["texts"]) + 90
     assert len(found["texts"]) > SPOILT + 700
     assert sum(bool(text["exact"]) for text in found["texts"]) > 400
+
+
+def test_the_guides_rule_set_agrees_as_well(checked_kit: Path) -> None:
+    rules = checked_kit / "src" / "generated" / "rules.json"
+    kept = rules.read_text("utf-8")
+    try:
+        rules.write_text(json.dumps(rule_data("guide"), ensure_ascii=False), encoding="utf-8")
+        found = corpus("guide")
+        _put_agreement(checked_kit, found)
+        words = npm_run(checked_kit, "jest", "agreement", "report", "ReportScreen")
+    finally:
+        rules.write_text(kept, encoding="utf-8")
+    passed = re.search(r"(\d+) passed, \d+ total", words.partition("Tests:")[2])
+    assert passed
+    assert int(passed[1]) >= len(found["texts"])
+    assert sum(bool(text["exact"]) for text in found["texts"]) > 400
+
+
+def _put_agreement(folder: Path, found: dict[str, Any]) -> None:
+    there = folder / "__tests__"
+    shutil.copy(_AGREEMENT, there)
+    (there / "corpus.json").write_text(json.dumps(found, ensure_ascii=True), encoding="utf-8")
 
 
 def test_the_lock_file_names_no_registry() -> None:
