@@ -74,14 +74,14 @@ def keep_example(folder: Path, messages: list[Message]) -> tuple[Path, int, bool
             text = before.decode("utf-8", errors="replace")
             lines = [line for line in text.split("\n") if line]  # U+2028 ends none
             if line in lines:
-                return file, count, False
+                return file, len(lines), False
             cut = b"\n" if before and not before.endswith(b"\n") else b""
             stream.write(cut + line.encode("utf-8") + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
         raise _fault(error, file) from error
-    return file, count + 1, True
+    return file, len(lines) + 1, True
 
 
 def _well_formed(messages: list[Message]) -> list[Message]:
