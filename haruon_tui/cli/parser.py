@@ -243,6 +243,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     app.add_argument("--detach", action="store_true", help="start it and return at once")
 
+    card = _command(export, "card", "the model card, by the manifests", "export_card:export_card")
+    card.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: print it")
+    card.add_argument("--force", action="store_true", help="replace FILE, whatever it is")
+
     chat = _command(commands, "chat", "talk to a GGUF model or a server", "chat:chat")
     chat.add_argument(
         "model",

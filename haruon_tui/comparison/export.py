@@ -152,20 +152,20 @@ def _markdown(rows: Sequence[Row], known: Phones) -> str:
         "| --- " + "| ---: " * (len(shown) - 1) + "|",
     ]
     lines += [
-        "| " + " | ".join(_escaped(column.cell(row)) for column in shown) + " |" for row in rows
+        "| " + " | ".join(escaped(column.cell(row)) for column in shown) + " |" for row in rows
     ]
-    lines += ["", _escaped(choose(rows, known).sentence)]
+    lines += ["", escaped(choose(rows, known).sentence)]
     reasons = [(row, key) for row in rows for key in ("error", "no_quality") if key in row]
     if reasons or load_note(list(rows)):
         lines.append("")
-    lines += [f"- {_escaped(str(row.get('type')))}: {_escaped(row[key])}" for row, key in reasons]
+    lines += [f"- {escaped(str(row.get('type')))}: {escaped(row[key])}" for row, key in reasons]
     if note := load_note(list(rows)):
-        lines.append(f"- {_escaped(note)}")
+        lines.append(f"- {escaped(note)}")
     lines += ["", *(f"- {column.title}: {column.help}" for column in shown)]
     return "\n".join(lines) + "\n"
 
 
-def _escaped(text: Any) -> str:
+def escaped(text: Any) -> str:
     """On one line, with nothing that Markdown or HTML would take for more than text."""
     line = " ".join("".join(c for c in str(text) if c.isprintable() or c.isspace()).split())
     for sign in "\\|<>`*_[]":

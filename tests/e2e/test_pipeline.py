@@ -12,6 +12,7 @@ import pytest
 
 from haruon_tui.stage import PIPELINE
 from tests.e2e.terminal import HARUON
+from tests.handover.walk import require_true
 
 
 def haruon(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -104,6 +105,13 @@ def test_a_quantized_file_answers_a_case_with_a_report(demo, file_type):
     assert answer["text"].startswith("## Big5")
     assert "## 종합 의견" in answer["text"]
     assert "<|im_end|>" not in answer["text"]
+
+
+def test_the_model_card_says_only_what_the_manifests_say(demo):
+    told = document(demo, "export", "card")
+    require_true(told["text"], told["values"], demo / "runs")
+    assert "| tuned |" in told["text"]
+    assert told["notes"] == []
 
 
 def test_running_the_pipeline_again_only_says_that_nothing_is_to_do(demo):
