@@ -112,7 +112,9 @@ class ChatScreen(StageScreen):
         self.app.post_message(Notice("\n".join(parts(error).values()), "error"))
 
     def _gpu_taken(self) -> bool:
-        return any(history.run.job.devices for history in self.session.running())
+        runs = self.session.overview.runs
+        jobs = [row.run.job for row in runs if row.status.state.active and row.run.readable]
+        return any(name != "cpu" for job in jobs for name in job.devices)
 
     # What the workspace has
 
@@ -326,6 +328,9 @@ class ChatScreen(StageScreen):
 
     def action_again(self) -> None:
         if turn := self._own_turn():
+            settings = self.conversation.settings
+            if settings and settings.temperature == 0:
+                self.notify("At temperature 0 the same answer comes again: p changes it.")
             self.conversation.again(turn)
             self._at, self._changed = None, True
 

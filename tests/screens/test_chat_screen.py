@@ -4,15 +4,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from textual.widgets import Select
+from textual.widgets import Input, Select
 
 from haruon_tui import artifacts
-from haruon_tui.chat.protocol import Done, Failed, Loaded, Prompt, Token
+from haruon_tui.chat.protocol import Done, Failed, Loaded, Prompt, Rendered, Token
 from haruon_tui.dataset import records
 from haruon_tui.dataset.persona import SYSTEM_PROMPT, TRAITS
 from haruon_tui.errors import StageError
 from haruon_tui.jobs.store import State
-from haruon_tui.screens import conversation
+from haruon_tui.screens import clipboard, conversation
 from haruon_tui.screens.conversation import Conversation, timings
 from haruon_tui.settings import ChatSettings, default_settings
 
@@ -28,6 +28,7 @@ class FakeClient:
         self.path, self.settings, self.say = path, settings, on_event
         self.asked: list[list[dict[str, str]]] = []
         self.sampling: list[dict[str, object]] = []
+        self.rendered: list[list[dict[str, str]]] = []
         self.calls: list[str] = []
         self.made.append(self)
 
@@ -38,6 +39,9 @@ class FakeClient:
         self.asked.append(messages)
         self.sampling.append(sampling)
         return len(self.asked)
+
+    def render(self, messages) -> None:
+        self.rendered.append(messages)
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -321,3 +325,172 @@ def test_a_model_that_does_not_load_is_told(tmp_path, clients, monkeypatch):
 
 def test_timings_say_what_is_known():
     assert timings(Done(1, "length", 9, 0, 3, None, None, None)) == "3 tokens, cut at the limit"
+
+
+async def talked(app, pilot, until, clients, *pairs: tuple[str, str]) -> FakeClient:
+    """Ask and answer these, one after the other."""
+    for key, answer in pairs:
+        await pilot.press("i", key, "enter")
+        await until(pilot, lambda: clients)
+        if app.screen.conversation.state == "loading":
+            clients[-1].ready()
+        await until(pilot, lambda: app.screen.conversation.state == "answering")
+        clients[-1].answer(answer)
+        await until(pilot, lambda: not app.screen.conversation.busy)
+        await pilot.press("escape")
+    return clients[-1]
+
+
+def told(worker: FakeClient) -> list[str]:
+    """What the model was told last, without the system prompt."""
+    return [message["content"] for message in worker.asked[-1][1:]]
+
+
+async def test_the_same_again_an_edit_and_a_branch_lose_nothing(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        worker = await talked(app, pilot, until, clients, ("a", "하나"), ("b", "둘"))
+        await pilot.press("g")
+        await until(pilot, lambda: len(worker.asked) == 3)
+        assert told(worker) == ["a", "하나", "b"]
+        assert worker.sampling[2]["seed"] == worker.sampling[1]["seed"] + 1
+        worker.answer("셋")
+        await until(pilot, lambda: "셋" in text_of(app) and "‹ 2 of 2 ›" in text_of(app))
+        await pilot.press("comma")
+        await until(pilot, lambda: "둘" in text_of(app) and "‹ 1 of 2 ›" in text_of(app))
+        await pilot.press("e")
+        await until(pilot, lambda: app.screen.query_one("#prompt").text == "b")
+        await pilot.press("c", "enter")
+        await until(pilot, lambda: len(worker.asked) == 4)
+        assert told(worker)[:2] == ["a", "하나"]
+        assert sorted(told(worker)[2]) == ["b", "c"]
+        worker.answer("넷")
+        await until(pilot, lambda: "‹ 3 of 3 ›" in text_of(app))
+        await pilot.press("escape", "k", "k", "b")
+        await until(pilot, lambda: "넷" not in text_of(app))
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: len(worker.asked) == 5)
+        assert told(worker) == ["a", "하나", "d"]
+        tree = app.screen.conversation.tree
+        assert [turn.answer for turn in tree.turns.values()][:4] == ["하나", "둘", "셋", "넷"]
+
+
+async def test_an_earlier_conversation_is_found_and_gone_on_with(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        await talked(app, pilot, until, clients, ("a", "바다가 좋아요"))
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: "바다가" not in text_of(app))
+        worker = await talked(app, pilot, until, clients, ("b", "산이 좋아요"))
+        await pilot.press("o")
+        await until(pilot, lambda: app.screen.query("#choices"))
+        await pilot.press("바", "다")
+        await until(pilot, lambda: app.screen._words == "바다" and len(app.screen._found) == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: "바다가 좋아요" in text_of(app))
+        await pilot.press("i", "c", "enter")
+        await until(pilot, lambda: len(worker.asked) == 3)
+        assert told(worker) == ["a", "바다가 좋아요", "c"]
+
+
+async def test_sampling_is_changed_by_fields_and_presets_and_a_wrong_value_is_named(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(120, 44)) as pilot:
+        await open_chat(app, pilot)
+        worker = await talked(app, pilot, until, clients, ("a", "하나"))
+        await pilot.press("p")
+        panel = app.screen.query_one("#sampling")
+        await until(pilot, lambda: panel.display)
+        field = app.screen.query_one("#field-temperature", Input)
+        field.value = "9"
+        await until(pilot, lambda: "✗ temperature" in text_of(app))
+        assert app.screen.conversation.settings.temperature == 0
+        app.screen.query_one("#preset", Select).value = "haruon"
+        await until(pilot, lambda: app.screen.conversation.settings.max_tokens == 800)
+        assert field.value == "0.7"
+        assert "✗ temperature" not in text_of(app)
+        assert "close" not in worker.calls, "sampling alone loads nothing anew"
+        app.screen.query_one("#field-context", Input).value = "512"
+        await until(pilot, lambda: "close" in worker.calls)
+        await pilot.press("p")
+        await talked(app, pilot, until, clients, ("b", "둘"))
+        assert clients[-1].settings.context == 512
+        assert clients[-1].sampling[0]["temperature"] == 0.7
+
+
+async def test_markdown_html_and_markup_of_a_model_do_nothing(
+    make_app, clients, models, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        hostile = "# 제목\n\n[bold]x[/bold] <b>태그</b> \x1b]52;c;aGk=\x07\x1b[2J\n\n- 하나"
+        await talked(app, pilot, until, clients, ("a", hostile))
+        await until(pilot, lambda: "• 하나" in text_of(app))
+        assert "[bold]x[/bold] <b>태그</b>" in text_of(app)
+        await pilot.press("w")
+        await until(pilot, lambda: "# 제목" in text_of(app))
+        assert "\x1b" not in text_of(app)
+
+
+async def test_an_answer_is_copied_kept_as_an_example_and_exported(
+    make_app, clients, models, workspace, open_chat, until, text_of
+):
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        await talked(app, pilot, until, clients, ("a", "이렇게\n```\nx = 1\n```\n"))
+        await pilot.press("y")
+        copied = workspace.folder / "chat" / "copied.txt"
+        await until(pilot, copied.exists)
+        assert app.clipboard == copied.read_text("utf-8") == "이렇게\n```\nx = 1\n```\n"
+        await pilot.press("Y")
+        await until(pilot, lambda: copied.read_text("utf-8") == "x = 1\n")
+        await pilot.press("d")
+        await until(pilot, (workspace.folder / "chat" / "examples.jsonl").exists)
+        await pilot.press("x")
+        await until(pilot, lambda: list((workspace.folder / "chat" / "exports").glob("*.md")))
+
+
+async def test_the_prompt_as_the_template_writes_it_is_one_key_away(
+    make_app, clients, models, open_chat, until, text_of, monkeypatch
+):
+    monkeypatch.setattr(conversation, "ChatClient", FakeClient)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        worker = await talked(app, pilot, until, clients, ("a", "하나"))
+        await pilot.press("v")
+        await until(pilot, lambda: worker.rendered)
+        worker.say(Rendered(1, "<|im_start|>user\na<|im_end|>", 9))
+        await until(pilot, lambda: "<|im_start|>user" in text_of(app))
+        assert "9 tokens" in text_of(app)
+
+
+async def test_while_a_job_uses_the_gpu_the_model_is_loaded_on_the_cpu_and_that_is_said(
+    make_app, engine, clients, models, open_chat, until, text_of
+):
+    run = engine.add("train", State.RUNNING)
+    run._job = run.job.model_copy(update={"devices": ("0",)})
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_chat(app, pilot)
+        await until(pilot, lambda: app.screen.conversation.settings)
+        settings = app.screen.conversation.settings.model_copy(update={"gpu_layers": -1})
+        app.screen.conversation.set_up(settings)
+        await pilot.press("i", "a", "enter")
+        await until(pilot, lambda: clients)
+        assert clients[0].settings.gpu_layers == 0
+        await until(pilot, lambda: "a job uses the GPU" in text_of(app))
+
+
+def test_the_clipboard_is_reached_through_tmux():
+    assert clipboard.through_tmux("가") == "\x1bPtmux;\x1b\x1b]52;c;6rCA\x07\x1b\\"
