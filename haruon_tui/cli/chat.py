@@ -16,8 +16,9 @@ from haruon_tui.chat.client import ChatClient
 from haruon_tui.chat.models import names_of
 from haruon_tui.chat.protocol import Done, Message, Token
 from haruon_tui.chat.remote import Endpoint, RemoteClient
+from haruon_tui.chat.side_by_side import sampling_of
 from haruon_tui.cli import output
-from haruon_tui.cli.chat_model import chat_settings, named_model, sampling
+from haruon_tui.cli.chat_model import chat_settings, named_model
 from haruon_tui.dataset.persona import SYSTEM_PROMPT, prompt_messages
 from haruon_tui.errors import ConfigurationError, Exit
 from haruon_tui.jobs.store import Store
@@ -47,12 +48,12 @@ def chat(arguments: argparse.Namespace) -> int:
         client = ChatClient(
             model,
             context=settings.context,
-            threads=arguments.threads,
-            gpu_layers=arguments.gpu_layers,
+            threads=settings.threads or None,
+            gpu_layers=settings.gpu_layers,
         )
     else:
         client = RemoteClient(model)
-    how = sampling(settings, arguments)
+    how = sampling_of(settings)
     with client:
         if isinstance(client, RemoteClient):
             model = Endpoint(client.url, client.model)  # the server has said which it is

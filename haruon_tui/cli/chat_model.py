@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,7 +17,8 @@ from haruon_tui.settings import ChatSettings, default_settings
 from haruon_tui.workspace import Workspace
 
 _PREFERRED = "Q4_K_M"
-_OPTIONS = {name.name for name in fields(Sampling)} | {"context"}
+_SAMPLING = {name.name for name in fields(Sampling)}
+_OPTIONS = _SAMPLING | {"context", "threads", "gpu_layers"}
 _OUTSIDE = "qwen2-1.5b"
 """The profile whose settings hold for a file outside any workspace."""
 
@@ -57,9 +57,7 @@ def chat_settings(arguments: argparse.Namespace) -> ChatSettings:
             raise
         settings = default_settings(_OUTSIDE).chat
     given = {
-        name: value
-        for name in _OPTIONS & set(ChatSettings.model_fields)
-        if (value := getattr(arguments, name, None)) is not None
+        name: value for name in _OPTIONS if (value := getattr(arguments, name, None)) is not None
     }
     try:
         return ChatSettings.model_validate(settings.model_dump() | given)
@@ -68,15 +66,6 @@ def chat_settings(arguments: argparse.Namespace) -> ChatSettings:
         raise ConfigurationError(
             str(wrong["msg"]), where=f"--{str(wrong['loc'][0]).replace('_', '-')}"
         ) from None
-
-
-def sampling(settings: ChatSettings, arguments: argparse.Namespace) -> dict[str, Any]:
-    """As in protocol.Sampling: the settings', and what the command line alone can say."""
-    chosen = settings.model_dump(include=_OPTIONS - {"context"})
-    for name in _OPTIONS - {"context"}:
-        if (value := getattr(arguments, name, None)) is not None:
-            chosen[name] = value
-    return chosen
 
 
 def _of_workspace(workspace: Workspace, wanted: str | None) -> Path:

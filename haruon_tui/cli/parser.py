@@ -351,18 +351,10 @@ def _stage(commands: Any, name: str, stage: str, what: str) -> argparse.Argument
     return parser
 
 
-def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError(text)
-    return value
-
-
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, metavar="TOKENS", help="default: chat.context")
-    parser.add_argument("--threads", type=_count, metavar="N", help="default: by the model's size")
-    parser.add_argument(
-        "--gpu-layers", type=int, default=0, metavar="N", help="layers on the GPU (default: none)"
-    )
+    parser.add_argument("--threads", type=int, metavar="N", help="default: chat.threads")
+    parser.add_argument("--gpu-layers", type=int, metavar="N", help="default: chat.gpu_layers")
 
 
 def _job_options(parser: argparse.ArgumentParser) -> None:

@@ -32,8 +32,8 @@ def serve(arguments: argparse.Namespace) -> int:
         context=settings.context,
         host=arguments.host,
         port=arguments.port,
-        threads=arguments.threads or shared_threads(model, 1),
-        gpu_layers=arguments.gpu_layers,
+        threads=settings.threads or shared_threads(model, 1),
+        gpu_layers=settings.gpu_layers,
         api_key=key,
     )
     signal.signal(signal.SIGTERM, _interrupt)
