@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Select, Static, TextArea
 
 from haruon_tui.chat.models import Model, names_of
-from haruon_tui.chat.protocol import Rendered
+from haruon_tui.chat.protocol import Prompt, Rendered, Token
 from haruon_tui.chat.tree import Turn
 from haruon_tui.dataset.persona import user_turn
 from haruon_tui.screens.actions import Mode, bindings
@@ -74,6 +74,7 @@ class ChatScreen(StageScreen):
         self._next_case = 0
         self._case_words = ""
         self._changed = True
+        self._first = False
         self._at: Turn | None = None
         """The turn that the keys mean; None is the last one."""
         self._edited: Turn | None = None
@@ -175,6 +176,11 @@ class ChatScreen(StageScreen):
         if self.conversation.take(message) and isinstance(message.event, Rendered):
             self._show_prompt(message.event)
         self._changed = True
+        if isinstance(message.event, Prompt):
+            self._first = True
+        elif self._first and isinstance(message.event, Token) and message.event.text.strip():
+            self._first = False
+            self._draw()  # the first words at once
 
     @on(SamplingPanel.Changed)
     def _sampling_changed(self, event: SamplingPanel.Changed) -> None:
