@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from haruon_tui.jobs.store import Store
 from haruon_tui.screens.actions import Mode, bindings
 from haruon_tui.screens.export_texts import chosen_of, exported_text, offer_text
 from haruon_tui.screens.reading import read_off_loop
@@ -67,8 +68,9 @@ class ExportScreen(StageScreen):
 
     def _look(self) -> None:
         steps, out = self._plan, self._place
+        store = Store(self.session.workspace.runs)
         if steps:
-            read_off_loop(self, lambda: look(steps, out), self._show)
+            read_off_loop(self, lambda: look(steps, store, out), self._show)
 
     @property
     def _place(self) -> Path:
@@ -156,9 +158,9 @@ class ExportScreen(StageScreen):
         scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
 
 
-def look(steps: dict[str, Step], out: Path) -> Found:
+def look(steps: dict[str, Step], store: Store, out: Path) -> Found:
     """What the steps of the plan have for the app, and what lies at `out`. Off the event loop."""
     from haruon_tui.export.choice import readiness
     from haruon_tui.export.place import read_export
 
-    return Found(readiness(steps), read_export(out), out.exists())
+    return Found(readiness(steps, store), read_export(out), out.exists())

@@ -49,15 +49,17 @@ class Readiness:
     problem: ConfigurationError | None = None
 
 
-def readiness(steps: Mapping[str, Step]) -> Readiness:
-    """What the plan of a workspace has for the app."""
+def readiness(steps: Mapping[str, Step], store: Store | None = None) -> Readiness:
+    """What the plan of a workspace has for the app. With the `store` of its runs, an evaluation of
+    the recommended file counts, too, that was asked for beside the plan."""
     if problem := _problem(steps):
         return Readiness(problem=problem)
     found = _candidates(steps)
     recommended, reason = _recommended(steps, found)
-    notes = [
-        note for stage in ("quantize", "compare", "evaluate") if (note := _note(steps, stage))
-    ]
+    needed = ["quantize", "compare"]
+    if not (store and recommended and _evaluations(store, steps, recommended)):
+        needed.append("evaluate")
+    notes = [note for stage in needed if (note := _note(steps, stage))]
     return Readiness(tuple(found), recommended, reason, tuple(notes))
 
 
@@ -75,7 +77,7 @@ def params_for(
 
     Raises ConfigurationError that names the stage to run for what is missing.
     """
-    ready = readiness(steps)
+    ready = readiness(steps, store)
     if ready.problem:
         raise ready.problem
     chosen = _chosen(ready, gguf, steps)
