@@ -133,6 +133,7 @@ _ALL = (
         ("quantize", "dataset"),
     ),
     Stage("export", "Export for the app", "haruon_tui.export.stage", "none"),
+    Stage("push", "Push to the Hub", "haruon_tui.handover.push_stage", "none"),
     Stage("generate", "Generate examples", "haruon_tui.dataset.generation.stage", "none"),
     Stage("probe", "Let a base model speak", "haruon_tui.model.probe", "accelerator"),
     Stage("selftest", "Measure the devices", "haruon_tui.hardware.self_test", "quiet"),
@@ -144,6 +145,6 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in _ALL}
 PIPELINE: tuple[str, ...] = tuple(
     stage.name
     for stage in _ALL
-    if stage.name not in ("export", "generate", "probe", "selftest", "pipeline")
+    if stage.name not in ("export", "push", "generate", "probe", "selftest", "pipeline")
 )
 """The stages in the order in which they run."""

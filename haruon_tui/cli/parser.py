@@ -247,6 +247,16 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: print it")
     card.add_argument("--force", action="store_true", help="replace FILE, whatever it is")
 
+    push = _command(export, "push", "the GGUF and its card to the Hub", "export_push:export_push")
+    push.add_argument("repository", metavar="OWNER/NAME")
+    push.add_argument(
+        "--gguf", action="append", default=[], metavar="TYPE", help="may be repeated; default: all"
+    )
+    push.add_argument("--public", action="store_true", help="make it for all to see, if it is new")
+    push.add_argument("--yes", action="store_true", help="do not ask before replacing")
+    push.add_argument("--detach", action="store_true", help="start it and return at once")
+    push.set_defaults(set=[])
+
     chat = _command(commands, "chat", "talk to a GGUF model or a server", "chat:chat")
     chat.add_argument(
         "model",
