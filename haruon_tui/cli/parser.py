@@ -257,6 +257,17 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--detach", action="store_true", help="start it and return at once")
     push.set_defaults(set=[])
 
+    copy = _command(
+        export, "copy", "the lines that bring it to a laptop, and check it", "export_copy:copy"
+    )
+    copy.add_argument(
+        "what", nargs="?", metavar="TYPE|PATH", help="default: the export, else the GGUF to choose"
+    )
+    copy.add_argument(
+        "--from", dest="origin", metavar="USER@HOST", help="default: this user and machine"
+    )
+    copy.add_argument("--to", default=".", metavar="DIR", help="the folder on the laptop")
+
     chat = _command(commands, "chat", "talk to a GGUF model or a server", "chat:chat")
     chat.add_argument(
         "model",

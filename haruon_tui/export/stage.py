@@ -85,7 +85,7 @@ def run(params: Params, job: JobContext) -> Result:
         for note in params.notes:
             job.log(note, "warning")
         job.progress(0, 4, phase="check the GGUF")
-        sha256 = _require_proven(params)
+        sha256 = require_proven(params)
         job.raise_if_stopped()
         job.progress(1, 4, phase="read the GGUF")
         cases = read_all(params.cases)
@@ -163,7 +163,7 @@ def _require_free(params: Params, job: JobContext) -> None:
         )
 
 
-def _require_proven(params: Params) -> str:
+def require_proven(params: Params) -> str:
     """The digest of the GGUF, when it is what its run left behind and its proof holds."""
     made = (read_manifest(params.gguf.parent) or {}).get("artifacts", {}).get(params.gguf.name)
     proof = results.read(params.proof)
