@@ -18,7 +18,7 @@ from haruon_tui.chat.client import ChatClient
 from haruon_tui.chat.protocol import Done, Token
 from haruon_tui.workspace import Workspace
 
-_INTERVAL = 0.01
+_INTERVAL = 0.02
 
 
 class ChattingApp(HaruonApp):
