@@ -146,6 +146,26 @@ class Engine:
         )
         return self._pool.submit("export", params, reuse=False)
 
+    def push(self, repository: str) -> Submission:
+        """Push every GGUF of today and its card to the Hub. Raises HaruonError."""
+        from haruon_tui import planning
+        from haruon_tui.handover.push import params_for
+
+        steps = planning.plan(self._workspace, self._store)
+        params, _ = params_for(self._store, steps, repository)
+        return self._pool.submit("push", params, reuse=False)
+
+    def write_card(self) -> str:
+        """Write the model card; where it is, and what it lacks. Raises HaruonError."""
+        from haruon_tui import planning
+        from haruon_tui.handover import card
+        from haruon_tui.handover.gather import gather
+
+        found = gather(self._store, planning.plan(self._workspace, self._store))
+        path = self._workspace.folder / "export" / "MODEL_CARD.md"
+        card.save(path, card.write(found.runs).text)
+        return "\n".join([f"the model card is {path}", *found.notes])
+
     def self_test(self) -> Submission:
         """Measure the devices of this machine. Raises HaruonError."""
         from haruon_tui.hardware.self_test import Params

@@ -38,7 +38,7 @@ class Found:
 
 
 class ExportScreen(StageScreen):
-    """r exports; o chooses the GGUF, w the place."""
+    """r exports; o chooses the GGUF, w the place; c, y and p hand the files on."""
 
     CSS_PATH = stylesheet("export")
     BINDINGS = bindings("export", "stage", "job")
@@ -94,6 +94,8 @@ class ExportScreen(StageScreen):
         ready = self._found.ready if self._found else None
         if action == "choose_gguf":
             return True if ready and ready.candidates else None
+        if action in ("card", "copy_lines", "push"):
+            return True if ready and ready.problem is None else None
         if action in ("run", "run_again") and (ready is None or not chosen_of(ready, self._gguf)):
             return None
         return super().check_action(action, parameters)
@@ -153,6 +155,38 @@ class ExportScreen(StageScreen):
             take,
         )
 
+    def action_card(self) -> None:
+        self.session.write_card()
+
+    def action_copy_lines(self) -> None:
+        """Show the lines for the folder that lies there, else for the chosen GGUF."""
+        from haruon_tui.screens.whole_text import WholeTextScreen
+
+        if self._found is None:
+            return
+        chosen = chosen_of(self._found.ready, self._gguf)
+        source = self._place if self._found.manifest or chosen is None else chosen.path
+        self.app.notify("Hashing the files …")
+
+        def show(text: str) -> None:
+            self.app.push_screen(WholeTextScreen("To copy, on the other machine", text))
+
+        read_off_loop(self, lambda: copy_lines(source), show)
+
+    def action_push(self) -> None:
+        from haruon_tui.screens.prompt import PromptScreen
+
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.session.push(name.strip())
+
+        self.app.push_screen(
+            PromptScreen(
+                "Push to the Hub", "OWNER/NAME; the token is HF_TOKEN. A new one is private."
+            ),
+            take,
+        )
+
     def action_page(self, step: int) -> None:
         scroll = self.query_one("#exported", VerticalScroll)
         scroll.scroll_relative(y=step * max(1, scroll.size.height - 1), animate=False)
@@ -164,3 +198,15 @@ def look(steps: dict[str, Step], store: Store, out: Path) -> Found:
     from haruon_tui.export.place import read_export
 
     return Found(readiness(steps, store), read_export(out), out.exists())
+
+
+def copy_lines(source: Path) -> str:
+    """The lines that copy a file or folder, or why there are none. Off the event loop."""
+    from haruon_tui.errors import HaruonError
+    from haruon_tui.handover import copy_command
+
+    try:
+        found = copy_command.lines(source)
+    except HaruonError as error:
+        return str(error)
+    return "\n\n".join(f"# {about}\n{line}" for about, line in copy_command.explained(found))

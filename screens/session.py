@@ -193,6 +193,16 @@ class Session:
                 lambda engine: self._submitted(engine.export(gguf, out, replace), "export")
             )
 
+    def push(self, repository: str) -> None:
+        """Push the GGUF files and their card to the Hub; nothing there is replaced."""
+        if self._may("start"):
+            self._request(lambda engine: self._submitted(engine.push(repository), "push"))
+
+    def write_card(self) -> None:
+        """Write the model card."""
+        if self._may("change"):
+            self._request(lambda engine: self._say(engine.write_card()))
+
     def self_test(self) -> None:
         """Measure what the devices really do."""
         if self._may("start"):

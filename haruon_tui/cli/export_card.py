@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
-from haruon_tui import artifacts, planning
+from haruon_tui import planning
 from haruon_tui.cli import output
-from haruon_tui.errors import ConfigurationError, Exit
+from haruon_tui.errors import Exit
 from haruon_tui.handover import card
 from haruon_tui.handover.gather import gather
 from haruon_tui.jobs.store import Store
@@ -22,7 +21,7 @@ def export_card(arguments: argparse.Namespace) -> int:
     gathered = gather(store, planning.plan(workspace, store))
     made = card.write(gathered.runs)
     if arguments.file:
-        _write(arguments.file, made.text, replace=arguments.force)
+        card.save(arguments.file, made.text, replace=arguments.force)
     for note in gathered.notes:
         output.line(f"! {note}", stderr=True)
     if arguments.json:
@@ -39,21 +38,3 @@ def export_card(arguments: argparse.Namespace) -> int:
     else:
         output.piece(made.text)
     return Exit.OK
-
-
-def _write(path: Path, text: str, *, replace: bool) -> None:
-    """Write the card, over an earlier one too. Raises ConfigurationError."""
-    try:
-        if path.exists() and not replace and card.MARK not in path.read_text("utf-8", "replace"):
-            raise ConfigurationError(
-                "is there, and is no card that this program made",
-                where=str(path),
-                do="choose another name, or replace it (--force)",
-            )
-        artifacts.write_text(path, text)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be written: {error.strerror or error}",
-            where=str(path),
-            expected="the name of a file, such as README.md",
-        ) from error

@@ -27,15 +27,8 @@ def copy(arguments: argparse.Namespace) -> int:
         + ("s" if lines.files > 1 else ""),
         stderr=True,
     )
-    for about, line in (
-        ("On the other machine; the same line goes on where it was cut:", lines.bring),
-        ("With an rsync older than 3, as macOS has it:", lines.bring_old),
-        ("Without rsync, from the beginning each time:", lines.bring_whole),
-        ("Then this says OK, or the copy is damaged:", lines.verify),
-        ("The same on macOS:", lines.verify_mac),
-    ):
-        if line:
-            output.line(f"\n# {about}\n{line}")
+    for about, line in copy_command.explained(lines):
+        output.line(f"\n# {about}\n{line}")
     return Exit.OK
 
 

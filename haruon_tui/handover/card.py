@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+from haruon_tui import artifacts
 from haruon_tui.comparison.export import escaped
+from haruon_tui.errors import ConfigurationError
 from haruon_tui.handover import made, measured
 from haruon_tui.handover.forms import table
 from haruon_tui.handover.sources import LOG, MANIFEST, UNKNOWN, Runs, Sources, Value
@@ -56,6 +59,24 @@ def write(runs: Runs) -> Card:
         _provenance(runs, sources),
     ]
     return Card("\n\n".join(parts) + "\n", tuple(sources.values))
+
+
+def save(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write the card, over an earlier one too. Raises ConfigurationError."""
+    try:
+        if path.exists() and not replace and MARK not in path.read_text("utf-8", "replace"):
+            raise ConfigurationError(
+                "is there, and is no card that this program made",
+                where=str(path),
+                do="choose another name, or replace it (--force)",
+            )
+        artifacts.write_text(path, text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(path),
+            expected="the name of a file, such as README.md",
+        ) from error
 
 
 def _front_matter(runs: Runs, sources: Sources) -> str:

@@ -44,6 +44,18 @@ class Lines:
     verify_mac: str
 
 
+def explained(found: Lines) -> list[tuple[str, str]]:
+    """The lines, each with what it is for."""
+    lines = [
+        ("On the other machine; the same line goes on where it was cut:", found.bring),
+        ("With an rsync older than 3, as macOS has it:", found.bring_old),
+        ("Without rsync, from the beginning each time:", found.bring_whole),
+        ("Then this says OK, or the copy is damaged:", found.verify),
+        ("The same on macOS:", found.verify_mac),
+    ]
+    return [(about, line) for about, line in lines if line]
+
+
 def here() -> str:
     """This machine as its user reaches it, as far as it knows itself."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

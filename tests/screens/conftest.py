@@ -122,6 +122,14 @@ class FakeEngine(Engine):
         self.asked.append(("evaluate", ", ".join(models)))
         return Submission(self.add("evaluate"), "new")
 
+    def push(self, repository: str) -> Submission:
+        self.asked.append(("push", repository))
+        return Submission(self.add("push"), "new")
+
+    def write_card(self) -> str:
+        self.asked.append(("card", ""))
+        return "the model card is there"
+
     def export(self, gguf: str | None, out: Path | None, replace: bool) -> Submission:
         self.asked.append(("export", f"{gguf} {out} {replace}"))
         return Submission(self.add("export"), "new")

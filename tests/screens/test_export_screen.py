@@ -126,3 +126,30 @@ async def test_a_damaged_manifest_is_no_export(make_app, ready_engine, workspace
     async with app.run_test() as pilot:
         await opened(app, pilot, until, text_of, "No file is chosen")
         assert "In the folder now" not in text_of(app)
+
+
+async def test_card_copy_and_push_are_a_key_away(make_app, ready_engine, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        await opened(app, pilot, until, text_of, "No file is chosen")
+        await pilot.press("c")
+        await until(pilot, lambda: ("card", "") in ready_engine.asked)
+        await pilot.press("o", "f", "enter")
+        await until(pilot, lambda: "r writes F16" in text_of(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "rsync -a --partial" in text_of(app))
+        assert "model.F16.gguf' | sha256sum -c -" in text_of(app)
+        await pilot.press("escape", "p")
+        await until(pilot, lambda: "Push to the Hub" in text_of(app))
+        app.screen.query_one("#answer").value = "kim/haruon"
+        await pilot.press("enter")
+        await until(pilot, lambda: ("push", "kim/haruon") in ready_engine.asked)
+
+
+async def test_without_a_model_nothing_is_handed_on(make_app, engine, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        await opened(app, pilot, until, text_of, "there is no tuned model yet")
+        await pilot.press("c", "y", "p")
+        assert engine.asked == []
+        assert len(app.screen_stack) == 1
