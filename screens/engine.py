@@ -146,7 +146,7 @@ class Engine:
         )
         return self._pool.submit("export", params, reuse=False)
 
-    def push(self, repository: str) -> Submission:
+    def push_to_hub(self, repository: str) -> Submission:
         """Push every GGUF of today and its card to the Hub. Raises HaruonError."""
         from haruon_tui import planning
         from haruon_tui.handover.push import params_for

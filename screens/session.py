@@ -196,7 +196,7 @@ class Session:
     def push(self, repository: str) -> None:
         """Push the GGUF files and their card to the Hub; nothing there is replaced."""
         if self._may("start"):
-            self._request(lambda engine: self._submitted(engine.push(repository), "push"))
+            self._request(lambda engine: self._submitted(engine.push_to_hub(repository), "push"))
 
     def write_card(self) -> None:
         """Write the model card."""

@@ -122,7 +122,7 @@ class FakeEngine(Engine):
         self.asked.append(("evaluate", ", ".join(models)))
         return Submission(self.add("evaluate"), "new")
 
-    def push(self, repository: str) -> Submission:
+    def push_to_hub(self, repository: str) -> Submission:
         self.asked.append(("push", repository))
         return Submission(self.add("push"), "new")
 
