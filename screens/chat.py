@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
     from haruon_tui.settings import ChatSettings
 
-_DRAW_SECONDS = 0.1
+_DRAW_SECONDS = 0.2
 _NO_MODEL = (
     "No GGUF file here yet: R runs every stage that is missing; the stage quantize (6) makes "
     "them. ^o takes any file, or an address."

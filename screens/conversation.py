@@ -50,12 +50,14 @@ LOADING = ("context", "threads", "gpu_layers")
 
 
 class Heard(Message):
-    """An event of the worker; `worker` counts the workers of this conversation."""
+    """An event of the worker; `worker` counts the workers of this conversation. A Token may be
+    several joined, as a small model writes faster than messages are handled."""
 
     def __init__(self, worker: int, event: Event) -> None:
         super().__init__()
         self.worker = worker
         self.event = event
+        self.tokens = 1
 
 
 def connect_to(model: Model, settings: ChatSettings, on_event: Callable[[Event], None]) -> Client:
@@ -121,6 +123,9 @@ class Conversation:
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
         self._closed = False
+        self._joining = threading.Lock()
+        self._untaken: Heard | None = None
+        """The last tokens, while they wait to be taken."""
 
     @property
     def shown(self) -> list[Turn]:
@@ -260,6 +265,9 @@ class Conversation:
 
     def take(self, heard: Heard) -> bool:
         """Take in what the worker said; False for one that is no longer ours."""
+        with self._joining:
+            if self._untaken is heard:
+                self._untaken = None
         if heard.worker != self._worker or self.state == "no worker":
             return False
         match heard.event:
@@ -276,7 +284,7 @@ class Conversation:
             case Token() as token:
                 self.words = "writing …"
                 if self._current:
-                    self.used += 1
+                    self.used += heard.tokens
                     self._current.answer += token.text
             case Done() as done:
                 self.used = done.prompt_tokens + done.generated_tokens
@@ -396,8 +404,17 @@ class Conversation:
         self._hear(worker, Failed(": ".join(parts(error).values())))
 
     def _hear(self, worker: int, event: Event) -> None:
+        with self._joining:
+            last = self._untaken
+            if isinstance(event, Token) and last and last.worker == worker:
+                assert isinstance(last.event, Token)
+                last.event = Token(event.id, last.event.text + event.text)
+                last.tokens += 1
+                return
+            heard = Heard(worker, event)
+            self._untaken = heard if isinstance(event, Token) else None
         try:
-            self._post(Heard(worker, event))
+            self._post(heard)
         except RuntimeError:  # the event loop is gone; the program ends
             self._closed = True
 
