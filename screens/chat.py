@@ -79,6 +79,8 @@ class ChatScreen(StageScreen):
         """The turn that the keys mean; None is the last one."""
         self._edited: Turn | None = None
         self._raw = False
+        self._drawn: tuple[object, ...] = ()
+        """What the hint and the keys were last drawn for."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="head"):
@@ -192,7 +194,8 @@ class ChatScreen(StageScreen):
         self._draw()
 
     def _draw(self) -> None:
-        """Show what has changed; ten times a second at most, however fast the model writes."""
+        """Show what has changed; five times a second at most, however fast the model writes, as
+        the model needs the cores."""
         if not self._changed or not self.is_current:
             return
         self._changed = False
@@ -209,11 +212,14 @@ class ChatScreen(StageScreen):
         for view, turn in zip(views, turns, strict=True):
             place = self._place(turn)
             view.show(turn, place, raw=self._raw, selected=turn is self._at)
-        hint = self.query_one("#hint", Static)
-        hint.display = not turns
-        hint.update(_HINT if self.conversation.model else _NO_MODEL)
-        self.query_one("#state", Static).update(self._state_words())
-        self.refresh_bindings()
+        self.query_one("#state", Static).update(self._state_words(), layout=False)
+        calls = (self.conversation.state, self.conversation.busy, bool(turns), self._at)
+        if calls != self._drawn:
+            self._drawn = calls
+            hint = self.query_one("#hint", Static)
+            hint.display = not turns
+            hint.update(_HINT if self.conversation.model else _NO_MODEL)
+            self.refresh_bindings()
 
     def _place(self, turn: Turn) -> str:
         if turn.quoted:

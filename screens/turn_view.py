@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Markdown, Static
 
 from haruon_tui.chat.tree import Turn
@@ -38,6 +39,7 @@ class TurnView(Vertical):
         self.turn = turn
         self._place, self._raw = "", False
         self._shown: tuple[object, ...] = ()
+        self._lines = (-1, -1)
         self._asked = Static("", classes="asked", markup=False)
         self._plain = Static("", markup=False)
         self._markdown = Markdown("", parser_factory=_parser, open_links=False)
@@ -66,16 +68,25 @@ class TurnView(Vertical):
         mark = (id(turn), len(turn.answer), turn.open, turn.note, self._place, self._raw)
         if mark == self._shown:
             return
+        if (mark[:1], mark[2:]) != (self._shown[:1], self._shown[2:]):
+            self._asked.update(_question(turn, self._place))
+            self._note.update(f"[{one_line(turn.note)}]" if turn.note else "")
+            self._note.display = bool(turn.note)
         self._shown = mark
-        self._asked.update(_question(turn, self._place))
-        self._note.update(f"[{one_line(turn.note)}]" if turn.note else "")
-        self._note.display = bool(turn.note)
-        self._plain.update(_answer(turn))
+        self._show_plain(_answer(turn))
         as_markdown = bool(turn.answer) and not turn.open and not self._raw
         if as_markdown:
             self.run_worker(self._show_markdown(plain(turn.answer)), exclusive=True)
         else:
             self._markdown.display, self._plain.display = False, True
+
+    def _show_plain(self, text: Text) -> None:
+        """The screen is only laid out anew where the text takes other lines, which costs more than
+        the rest of a draw."""
+        last = text.plain[text.plain.rfind("\n") + 1 :]
+        lines = text.plain.count("\n"), Content(last).get_height({}, self._plain.size.width or 1)
+        self._plain.update(text, layout=lines != self._lines)
+        self._lines = lines
 
     async def _show_markdown(self, text: str) -> None:
         """The plain text stays until this is laid out."""
