@@ -82,10 +82,13 @@ def run(params: Params, job: JobContext) -> Result:
 def _wait(
     run: Run, job: JobContext, number: int, total: int, workspace: Workspace
 ) -> dict[str, Any]:
-    reported = 0.0
+    reported, waits_for = 0.0, ""
     reader = EventReader(run.log, attempt=run.status().attempt)
     while (status := run.status()).state.active:
         _hand_on(reader, job, run.stage)
+        if status.waits_for not in ("", waits_for):
+            waits_for = status.waits_for
+            job.log(f"{run.stage}: {waits_for}")
         if job.stop_requested:
             launch.stop(run, workspace.settings.jobs.grace_seconds)
             job.raise_if_stopped()

@@ -107,6 +107,7 @@ PROFILES: dict[str, Values] = {
         "generate": {"count": 20},
         "hardware": {},
         "jobs": {},
+        "slurm": {},
     },
     "qwen2-1.5b": {
         "model": {"base": "Qwen/Qwen2-1.5B-Instruct"},
@@ -128,6 +129,7 @@ PROFILES: dict[str, Values] = {
         "generate": {"count": 500},
         "hardware": {},
         "jobs": {},
+        "slurm": {},
     },
 }
 

@@ -326,6 +326,36 @@ class JobsSettings(Section):
     notify: bool = Field(True, description="bell and desktop notification when a job ends")
 
 
+class SlurmSettings(Section):
+    stages: list[Literal["train", "evaluate"]] = Field(
+        default_factory=list,
+        description="the stages that are submitted to a Slurm cluster; none: all run here",
+    )
+    partition: str = Field("", description='of the cluster; "" takes its default')
+    hours: float = Field(
+        24.0,
+        ge=0.1,
+        le=8760.0,
+        description="that the job may take; before they are over it stops at a checkpoint",
+    )
+    gpus: int = Field(1, ge=0, le=1024, description="of its node; 0 trains on the CPU")
+    cpus: int = Field(8, ge=1, le=1024, description="of its node")
+    memory: str = Field(
+        "",
+        pattern=r"^(\d+[KMGT]?)?$",
+        description='of its node, such as "64G"; "" takes the partition\'s default',
+    )
+    wait_minutes: float = Field(
+        1440.0,
+        ge=0.0,
+        description="in the queue, after which the job is cancelled with the scheduler's reason; "
+        "0 waits for ever",
+    )
+    options: list[Annotated[str, Field(pattern=r"^--[a-z]")]] = Field(
+        default_factory=list, description='further ones of sbatch, such as "--account=lab"'
+    )
+
+
 class Settings(Section):
     """All settings in force: profile, recipe and haruon.toml laid over each other."""
 
@@ -339,6 +369,7 @@ class Settings(Section):
     generate: GenerateSettings
     hardware: HardwareSettings
     jobs: JobsSettings
+    slurm: SlurmSettings
 
 
 def default_settings(profile: str) -> Settings:

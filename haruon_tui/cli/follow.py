@@ -23,10 +23,14 @@ def follow(run: Run, *, quiet: bool, grace_seconds: float | None) -> Status:
     """
     show = _Quiet() if quiet else (_Bar(run) if sys.stderr.isatty() else _Lines(run))
     reader = EventReader(run.log, attempt=run.status().attempt)
+    waits_for = ""
     try:
         with show:
             while True:
                 status = run.status()
+                if status.waits_for not in ("", waits_for):
+                    waits_for = status.waits_for
+                    show.event({"kind": "log", "text": waits_for})
                 for event in reader.read():
                     show.event(event)
                 if not status.state.active:

@@ -161,6 +161,7 @@ def _describe(run: Run) -> dict[str, object]:
         "attempt": status.attempt,
         "created": run.job.created,
         "progress": status.progress.fraction if status.progress else None,
+        **({"waits_for": status.waits_for} if status.waits_for else {}),
     }
 
 

@@ -19,6 +19,7 @@ from haruon_tui.jobs.context import JobContext
 from haruon_tui.jobs.devices import see_only
 from haruon_tui.jobs.liveness import Identity
 from haruon_tui.jobs.samples import Sampler
+from haruon_tui.jobs.slurm import JOB, STOP_FILE
 from haruon_tui.jobs.store import PROCESS_FILE, JobFile, Run
 from haruon_tui.jobs.tickets import ticket
 from haruon_tui.settings import load_settings
@@ -34,15 +35,18 @@ def main(folder: Path, attempt: int) -> int:
     """Run one attempt and return the exit code."""
     run = Run(folder)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    if not run.job.slurm:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    write_text(folder / PROCESS_FILE, Identity.of(os.getpid(), attempt).model_dump_json())
+    identity = Identity.of(os.getpid(), attempt)
+    identity = identity.model_copy(update={"slurm_job": os.environ.pop(JOB, "")})
+    write_text(folder / PROCESS_FILE, identity.model_dump_json())
     writer = events.EventWriter(run.log, attempt=attempt)
     reserve = folder / ".reserve"
     _keep(reserve)
     sampler = threading.Thread(
-        target=_report, args=(writer, stop, Sampler(tuple(run.job.devices))), daemon=True
+        target=_report, args=(run, writer, stop, Sampler(tuple(run.job.devices))), daemon=True
     )
     sampler.start()
     state, fields, code = _attempt(
@@ -69,7 +73,7 @@ def _attempt(job: JobFile, context: JobContext) -> tuple[str, dict[str, object],
         _remove_unfinished(context.artifacts)
         writer.write("queued", devices=job.devices)
         with ticket(
-            tuple(job.devices),
+            () if job.slurm else tuple(job.devices),  # which Slurm has given to it alone
             job=job.id,
             stop_requested=context.stop.is_set,
             on_wait=lambda ahead: context.log(f"waits for {', '.join(ahead)}"),
@@ -142,11 +146,16 @@ def _keep(reserve: Path) -> None:
         reserve.unlink(missing_ok=True)
 
 
-def _report(writer: events.EventWriter, stop: threading.Event, sampler: Sampler) -> None:
+def _report(run: Run, writer: events.EventWriter, stop: threading.Event, sampler: Sampler) -> None:
     """Write resource samples, and the news that a stop was asked for."""
     announced = False
+    asked = run.folder / STOP_FILE
     try:
         while True:
+            if not announced and asked.exists():
+                if words := asked.read_text("utf-8"):
+                    writer.write("log", text=words, level="warning")
+                stop.set()
             if stop.is_set() and not announced:
                 writer.write("stopping")
                 announced = True

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from haruon_tui.jobs import slurm
+
 _START_TOLERANCE = 1.0  # seconds; psutil derives start times from the boot time
 
 
@@ -22,6 +24,10 @@ class Identity(BaseModel):
     pid: int
     started: float
     attempt: int
+    slurm_job: str = ""
+    """Where it is a job of Slurm's, which then says whether it lives."""
+    start_by: float = 0.0
+    """Unix seconds until which that job may wait in its queue; 0 is for ever."""
 
     @classmethod
     def of(cls, pid: int, attempt: int) -> Identity:
@@ -48,7 +54,10 @@ def boot_id() -> str:
 
 
 def is_alive(identity: Identity) -> bool | None:
-    """True or False on the process's own host, None when only another host could tell."""
+    """True or False on the process's own host, None when only another host could tell, or
+    Slurm does not answer. Of a job of Slurm's it may take seconds."""
+    if identity.slurm_job:
+        return slurm.look(identity.slurm_job).alive
     if identity.host != socket.gethostname():
         return None
     if identity.boot_id != boot_id():

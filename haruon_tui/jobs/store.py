@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from haruon_tui import artifacts
 from haruon_tui.errors import ConfigurationError
-from haruon_tui.jobs import events
+from haruon_tui.jobs import events, slurm
 from haruon_tui.jobs.liveness import Identity, is_alive
 
 PROCESS_FILE = "process.json"
@@ -52,6 +52,8 @@ class JobFile(BaseModel):
     fingerprint: str
     devices: tuple[str, ...] = ()
     wait_for_memory: bool = True
+    slurm: bool = False
+    """Whether its attempts are submitted to Slurm; the devices are then those of the node."""
     by_hand: bool = False
     """Whether it was made for a process that the user starts."""
     parent: str | None = None
@@ -81,6 +83,8 @@ class Status:
     last: events.Event | None
     progress: Progress | None
     identity: Identity | None
+    waits_for: str = ""
+    """What Slurm says of a job that has not started yet."""
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -145,16 +149,20 @@ class Run:
     def stage(self) -> str:
         return self.job.stage
 
-    def place(self, devices: tuple[str, ...], wait_for_memory: bool) -> None:
+    def place(
+        self, devices: tuple[str, ...], wait_for_memory: bool, *, slurm: bool = False
+    ) -> None:
         """Write into job.json where the next attempt runs."""
-        update = {"devices": devices, "wait_for_memory": wait_for_memory}
+        update = {"devices": devices, "wait_for_memory": wait_for_memory, "slurm": slurm}
         job = self.job.model_copy(update=update)
         if job != self.job:
             _write(self.folder, job)
             self._job = job
 
     def status(self) -> Status:
-        """Derive the state. A run that has ended is not read again until its log changes."""
+        """Derive the state. A run that has ended is not read again until its log changes.
+
+        The end of a Slurm job that could not write its own is noted in the log here."""
         stamp = (_stamp(self.log), _stamp(self.folder / PROCESS_FILE))
         if self._ended and self._ended[0] == stamp:
             return self._ended[1]
@@ -165,7 +173,11 @@ class Run:
 
     def _derive(self) -> Status:
         identity = self._identity()
-        alive = identity is not None and is_alive(identity) is not False
+        waits_for = ""
+        if identity and identity.slurm_job:
+            alive, waits_for = self._ask_slurm(identity)
+        else:
+            alive = identity is not None and is_alive(identity) is not False
         recent = events.tail(self.log)
         attempt = identity.attempt if identity else 1
         last = next((e for e in reversed(recent) if e["kind"] in events.LIFECYCLE), None)
@@ -182,7 +194,16 @@ class Run:
             state = State.QUEUED
         else:
             state = State.CRASHED
-        return Status(state, attempt, last, _progress(recent), identity)
+        return Status(state, attempt, last, _progress(recent), identity, waits_for)
+
+    def _ask_slurm(self, identity: Identity) -> tuple[bool, str]:
+        """Whether the job lives, and what it waits for; it is asked for until its end is there."""
+        recent = events.tail(self.log)
+        begun = bool(recent) and recent[-1]["attempt"] >= identity.attempt
+        if begun and recent[-1]["kind"] in events.ENDS:
+            return False, ""
+        seen = slurm.note_end(self.log, identity.attempt, identity.slurm_job, identity.start_by)
+        return seen.alive is not False, "" if begun or seen.alive is False else seen.words
 
     def _identity(self) -> Identity | None:
         try:

@@ -170,8 +170,8 @@ def _outcome(
     if first and first["kind"] == "finished":
         return dict(first["result"])
     kinds = {rank.end["kind"] for rank in ranks if rank.end is not None}
-    if "stopped" in kinds and job.stop_requested:
-        raise Stopped
+    if job.stop_requested and ("stopped" in kinds or not kinds):
+        raise Stopped  # with no word of any rank, Slurm has signalled them too
     if any(rank.again for rank in ranks):
         return None
     raise _failure(ranks, job, said, code)

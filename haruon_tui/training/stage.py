@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from haruon_tui import stage
-from haruon_tui.errors import StageError, Stopped
+from haruon_tui.errors import ConfigurationError, StageError, Stopped
 from haruon_tui.launching.command import shown
 from haruon_tui.launching.supervise import run_ranks
 from haruon_tui.launching.world import World
@@ -71,8 +71,15 @@ class Result(stage.Result):
 
 def configure(settings: Settings, inputs: stage.Inputs) -> Params:
     """Train the model stage's base on the dataset stage's records. Raises ConfigurationError for
-    settings that several processes cannot share."""
+    settings that several processes cannot share, or that a Slurm job cannot."""
     ranks.ranks(settings.train)
+    if "train" in settings.slurm.stages and settings.train.machines > 1:
+        raise ConfigurationError(
+            f"a Slurm job takes one node, and train.machines is {settings.train.machines}",
+            where="slurm.stages",
+            do="machines = 1 with as many processes as the node has GPUs; or stages = [], and the "
+            "commands of haruon train --commands in an allocation of several nodes",
+        )
     return Params(
         model=inputs.artifact("model", "model"),
         train_file=inputs.artifact("dataset", "train.jsonl"),

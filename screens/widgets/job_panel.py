@@ -61,6 +61,8 @@ def _head(history: History, now: float, cells: int) -> list[Text]:
         title.append(f"  attempt {status.attempt}", style="not bold")
     title.append(_times(history, now), style="not bold")
     lines = [title]
+    if status.waits_for:
+        lines.append(Text(one_line(status.waits_for)))
     if status.progress and (status.state.active or status.state != "finished"):
         lines.append(_cropped(Text(_progress(history, now)), cells))
     if facts := _facts(history):
