@@ -54,6 +54,7 @@ class RecipeScreen(Screen[None]):
         self._session = session
         settings = session.workspace.settings
         self._profile: str = settings.profile
+        self._where = "on Slurm" if "train" in settings.slurm.stages else ""
         self._saved = settings.train
         self._draft = settings.train
         self._fields = recipe_fields.fields()
@@ -89,7 +90,9 @@ class RecipeScreen(Screen[None]):
             needs = f"takes about {gib(total)}"
             if (count := self._draft.processes * self._draft.machines) > 1:
                 needs += f" in each of {count} processes"
-        return "  ".join(filter(None, ["Recipe of the next training", needs, changed]))
+        return "  ".join(
+            filter(None, ["Recipe of the next training", self._where, needs, changed])
+        )
 
     def _row(self, name: str) -> Text:
         value = getattr(self._draft, name)

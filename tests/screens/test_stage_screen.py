@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from haruon_tui.jobs.store import State
+from haruon_tui.jobs.store import State, Status
 from haruon_tui.planning import StageState
 from haruon_tui.screens.confirm import ConfirmScreen
 from haruon_tui.screens.widgets.error_panel import ErrorPanel
@@ -35,6 +35,21 @@ async def test_a_blocked_stage_names_what_is_missing(make_app, until, text_of):
         await until(pilot, lambda: app.session.ready)
         await pilot.press("4")
         await until(pilot, lambda: "Not done before this: model and dataset" in text_of(app))
+
+
+async def test_a_job_in_a_queue_of_slurms_shows_what_it_waits_for(
+    make_app, engine, until, text_of
+):
+    run = engine.add("train")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        words = "queued on Slurm (job 12, PENDING: Resources)"
+        waits = Status(State.QUEUED, 1, None, None, None, words)
+        engine.push(run, waits)
+        await until(pilot, lambda: words in text_of(app))
+        engine.push(run, engine.status(State.RUNNING))
+        await until(pilot, lambda: words not in text_of(app))
 
 
 async def test_stop_asks_first(make_app, engine, until):
