@@ -23,7 +23,7 @@ from haruon_tui.screens.chat_files import (
     quoted,
     read_cases,
 )
-from haruon_tui.screens.conversation import Conversation, Heard
+from haruon_tui.screens.conversation import Conversation
 from haruon_tui.screens.engine import parts
 from haruon_tui.screens.history import size
 from haruon_tui.screens.plain_text import one_line, plain
@@ -174,15 +174,19 @@ class ChatScreen(StageScreen):
 
     # The conversation
 
-    def on_heard(self, message: Heard) -> None:
-        if self.conversation.take(message) and isinstance(message.event, Rendered):
-            self._show_prompt(message.event)
-        self._changed = True
-        if isinstance(message.event, Prompt):
-            self._first = True
-        elif self._first and isinstance(message.event, Token) and message.event.text.strip():
-            self._first = False
-            self._draw()  # the first words at once
+    def on_heard(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        for event in self.conversation.take():
+            self._changed = True
+            if isinstance(event, Rendered):
+                self._show_prompt(event)
+            elif isinstance(event, Prompt):
+                self._first = True
+            elif self._first and isinstance(event, Token) and event.text.strip():
+                self._first = False
+                self._draw()  # the first words at once
 
     @on(SamplingPanel.Changed)
     def _sampling_changed(self, event: SamplingPanel.Changed) -> None:
@@ -190,6 +194,7 @@ class ChatScreen(StageScreen):
         self._changed = True
 
     def _tick(self) -> None:
+        self._take()
         self.conversation.tick()
         self._draw()
 

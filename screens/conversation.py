@@ -50,14 +50,8 @@ LOADING = ("context", "threads", "gpu_layers")
 
 
 class Heard(Message):
-    """An event of the worker; `worker` counts the workers of this conversation. A Token may be
-    several joined, as a small model writes faster than messages are handled."""
-
-    def __init__(self, worker: int, event: Event) -> None:
-        super().__init__()
-        self.worker = worker
-        self.event = event
-        self.tokens = 1
+    """The worker has said something that `take` should hear of now. Of an answer that is only its
+    first words: the others wait for the next `take`, as each message costs the model time."""
 
 
 def connect_to(model: Model, settings: ChatSettings, on_event: Callable[[Event], None]) -> Client:
@@ -77,7 +71,7 @@ def connect_to(model: Model, settings: ChatSettings, on_event: Callable[[Event],
 
 class Conversation:
     """Used on the event loop, where no method waits: a daemon thread speaks to the worker, and
-    what the worker says comes back through `post`, to be given to `take`.
+    what the worker says is announced through `post`, and waits for `take`.
 
     The worker is started by `load` or by the first question, and again after its death.
     """
@@ -123,9 +117,10 @@ class Conversation:
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
         self._closed = False
-        self._joining = threading.Lock()
-        self._untaken: Heard | None = None
-        """The last tokens, while they wait to be taken."""
+        self._untaken: SimpleQueue[tuple[int, Event]] = SimpleQueue()
+        """Events, each with the number of its worker among those of this conversation."""
+        self._writing = False
+        """Whether the last event heard was a token, and the answer's first words have come."""
 
     @property
     def shown(self) -> list[Turn]:
@@ -263,14 +258,18 @@ class Conversation:
 
     # What the worker says
 
-    def take(self, heard: Heard) -> bool:
-        """Take in what the worker said; False for one that is no longer ours."""
-        with self._joining:
-            if self._untaken is heard:
-                self._untaken = None
-        if heard.worker != self._worker or self.state == "no worker":
-            return False
-        match heard.event:
+    def take(self) -> list[Event]:
+        """Take in what the worker has said since the last call, and return it."""
+        taken = []
+        while not self._untaken.empty():
+            worker, event = self._untaken.get()
+            if worker == self._worker and self.state != "no worker":
+                self._take(event)
+                taken.append(event)
+        return taken
+
+    def _take(self, event: Event) -> None:
+        match event:
             case Loaded() as loaded:
                 self.state = "ready"
                 self.context, self.used = loaded.context, 0
@@ -284,7 +283,7 @@ class Conversation:
             case Token() as token:
                 self.words = "writing …"
                 if self._current:
-                    self.used += heard.tokens
+                    self.used += 1
                     self._current.answer += token.text
             case Done() as done:
                 self.used = done.prompt_tokens + done.generated_tokens
@@ -296,7 +295,6 @@ class Conversation:
                 self._answered("failed", f"✗ {_said(failed)}")
             case Rendered():
                 pass  # for the screen
-        return True
 
     def _answered(self, reason: str, note: str) -> None:
         if self._current:
@@ -404,17 +402,15 @@ class Conversation:
         self._hear(worker, Failed(": ".join(parts(error).values())))
 
     def _hear(self, worker: int, event: Event) -> None:
-        with self._joining:
-            last = self._untaken
-            if isinstance(event, Token) and last and last.worker == worker:
-                assert isinstance(last.event, Token)
-                last.event = Token(event.id, last.event.text + event.text)
-                last.tokens += 1
+        self._untaken.put((worker, event))
+        if isinstance(event, Token):
+            announced, self._writing = self._writing, self._writing or bool(event.text.strip())
+            if announced:
                 return
-            heard = Heard(worker, event)
-            self._untaken = heard if isinstance(event, Token) else None
+        else:
+            self._writing = False
         try:
-            self._post(heard)
+            self._post(Heard())
         except RuntimeError:  # the event loop is gone; the program ends
             self._closed = True
 

@@ -7,11 +7,12 @@ from typing import Any
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from haruon_tui.chat.tree import Turn
-from haruon_tui.screens.plain_text import one_line, plain
+from haruon_tui.screens.growing_text import GrowingText
+from haruon_tui.screens.plain_text import one_line, plain, plain_text
 
 
 def _parser() -> Any:
@@ -39,15 +40,16 @@ class TurnView(Vertical):
         self.turn = turn
         self._place, self._raw = "", False
         self._shown: tuple[object, ...] = ()
-        self._lines = (-1, -1)
         self._asked = Static("", classes="asked", markup=False)
+        self._growing = GrowingText()
         self._plain = Static("", markup=False)
         self._markdown = Markdown("", parser_factory=_parser, open_links=False)
-        self._markdown.display = False
+        self._show_only(self._growing)
         self._note = Static("", classes="note", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._asked
+        yield self._growing
         yield self._plain
         yield self._markdown
         yield self._note
@@ -73,25 +75,26 @@ class TurnView(Vertical):
             self._note.update(f"[{one_line(turn.note)}]" if turn.note else "")
             self._note.display = bool(turn.note)
         self._shown = mark
-        self._show_plain(_answer(turn))
-        as_markdown = bool(turn.answer) and not turn.open and not self._raw
-        if as_markdown:
+        if turn.open:
+            self._growing.show(turn.answer, grows=True)
+            self._show_only(self._growing)
+        elif turn.answer and not self._raw:
+            self._growing.show(turn.answer, grows=False)
             self.run_worker(self._show_markdown(plain(turn.answer)), exclusive=True)
         else:
-            self._markdown.display, self._plain.display = False, True
+            self._plain.update(plain_text(turn.answer))
+            self._show_only(self._plain)
 
-    def _show_plain(self, text: Text) -> None:
-        """The screen is only laid out anew where the text takes other lines, which costs more than
-        the rest of a draw."""
-        last = text.plain[text.plain.rfind("\n") + 1 :]
-        lines = text.plain.count("\n"), Content(last).get_height({}, self._plain.size.width or 1)
-        self._plain.update(text, layout=lines != self._lines)
-        self._lines = lines
+    def _show_only(self, widget: Widget) -> None:
+        for one in (self._growing, self._plain, self._markdown):
+            one.display = one is widget
 
     async def _show_markdown(self, text: str) -> None:
-        """The plain text stays until this is laid out."""
+        """What is shown stays until this is laid out."""
+        shown = self._shown
         await self._markdown.update(text)
-        self._markdown.display, self._plain.display = True, False
+        if self._shown == shown:
+            self._show_only(self._markdown)
 
 
 def _question(turn: Turn, place: str) -> Text:
@@ -99,11 +102,4 @@ def _question(turn: Turn, place: str) -> Text:
     text.append(f"  {place}\n" if place else "\n", "not bold dim")
     text.append(f"{plain(turn.prompt)}\n\n", "not bold")
     text.append(one_line(turn.model))
-    return text
-
-
-def _answer(turn: Turn) -> Text:
-    text = Text(plain(turn.answer))
-    if turn.open:
-        text.append("▌" if turn.answer else "…")
     return text
