@@ -30,13 +30,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "recommended": ("recommended", {}),
     "guide-qlora": ("guide-qlora", {}),
     "recommended with PEFT's linears": ("recommended", {"_fused_lora": False}),
-    "recommended, 16 at once": ("recommended", {"batch_size": 16, "accumulation": 1}),
-    "recommended, 16 at once, compiled": (
-        "recommended",
-        {"batch_size": 16, "accumulation": 1, "_compiled": True},
-    ),
+    "recommended, 8 at once": ("recommended", {"batch_size": 8, "accumulation": 2}),
 }
-"""The three recipes as they are defined, and what one part of the third is worth. A name with an
+"""The three recipes as they are defined, and what parts of the third are worth. A name with an
 underscore is no setting."""
 _WARM_UP = {"cuda": 5, "cpu": 1}
 _STEPS = {"cuda": 15, "cpu": 2}
@@ -116,10 +112,7 @@ def run(base: Path, name: str, length: int, device: str) -> dict[str, Any]:
     values |= {key: value for key, value in changes.items() if not key.startswith("_")}
     wanted = TrainSettings.model_validate(values)
     if changes.get("_fused_lora") is False:
-        training.fuse = lambda model: 0
-    if changes.get("_compiled"):
-        training.use_liger = lambda causal: False
-        _let_the_compiler_see_lora()
+        training.fuse = lambda model: []
     encoded = examples(steps * wanted.batch_size * wanted.accumulation, length, wanted.loss_on)
     progress = Progress()
     points: dict[int, tuple[int, float]] = {}
@@ -146,9 +139,6 @@ def run(base: Path, name: str, length: int, device: str) -> dict[str, Any]:
             Checkpoints(job.scratch / "checkpoints"),
             progress,
         )
-        if changes.get("_compiled"):
-            for layer in trainer.causal.model.layers:
-                layer.forward = torch.compile(layer.forward, dynamic=True)
         _fit_without_saving(trainer)
         used = _memory_in_use() - before if device == "cuda" else None
     tokens, seconds = (points[steps][at] - points[warm_up][at] for at in (0, 1))
@@ -159,23 +149,6 @@ def run(base: Path, name: str, length: int, device: str) -> dict[str, Any]:
         "fused": trainer.fused,
         "torch": torch.__version__,
     }
-
-
-def _let_the_compiler_see_lora() -> None:
-    """The sum of the two products in torch's own terms: torch 2.11 cannot trace the fused one."""
-    from torch.nn.functional import linear
-
-    from haruon_tui.training.fused_lora import FusedLora
-
-    def forward(self: Any, x: Any) -> Any:
-        (name,) = self.active_adapters
-        base = self.get_base_layer()
-        kind = base.weight.dtype
-        low = linear(x.to(kind), self.lora_A[name].weight.to(kind))
-        up = (self.lora_B[name].weight * self.scaling[name]).to(kind)
-        return linear(x.to(kind), base.weight, base.bias) + linear(low, up)
-
-    FusedLora.forward = forward  # type: ignore[method-assign]
 
 
 def _fit_without_saving(trainer: Any) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,9 +20,10 @@ from trl.models.utils import _ForwardRedirection
 
 from haruon_tui.errors import Stopped
 from haruon_tui.jobs.context import JobContext
-from haruon_tui.training.batches import Order, collate
+from haruon_tui.model import compute
+from haruon_tui.training.batches import LENGTH_STEP, Order, collate
 from haruon_tui.training.checkpoints import Checkpoints, Progress
-from haruon_tui.training.fused_lora import fuse
+from haruon_tui.training.fused_lora import FusedLora, cast_together, fuse
 from haruon_tui.training.loss import can_score, labelled_loss, use_liger
 from haruon_tui.training.recovery import (
     diverged_error,
@@ -67,13 +70,16 @@ class ReportingTrainer(SFTTrainer):
         self._window = (progress.tokens, progress.seconds)
         self._clock = time.monotonic()
         padding = kwargs["processing_class"].pad_token_id or 0
-        super().__init__(data_collator=functools.partial(collate, padding=padding), **kwargs)
+        step = LENGTH_STEP.get(compute.device(), 1)
+        collating = functools.partial(collate, padding=padding, step=step)
+        super().__init__(data_collator=collating, **kwargs)
         self.causal = (
             self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         )
         self.fused = fused and can_score(self.causal)
+        self._fused_linears: list[FusedLora] = []
         if self.fused:
-            fuse(self.causal)
+            self._fused_linears = fuse(self.causal)
             use_liger(self.causal)
             use_short_attention(self.causal)
         self._redirect = _ForwardRedirection()
@@ -93,8 +99,22 @@ class ReportingTrainer(SFTTrainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
         self._step_tokens += inputs["tokens"]
-        loss: torch.Tensor = super().training_step(model, inputs, *args)
+        with self._training_already(model):
+            loss: torch.Tensor = super().training_step(model, inputs, *args)
         return loss
+
+    @contextmanager
+    def _training_already(self, model: Any) -> Iterator[None]:
+        """The trainer calls model.train() before every batch, which walks through thousands of
+        modules while a GPU waits: do nothing for that where they are in training already."""
+        if not (model.training and self.model.training and self.causal.training):
+            yield
+            return
+        model.train = lambda: model
+        try:
+            yield
+        finally:
+            del model.train
 
     def compute_loss(
         self,
@@ -109,14 +129,15 @@ class ReportingTrainer(SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["targets"]
         # By way of the wrapper's forward, which several processes need to add their gradients up.
-        total = self._redirect(
-            model,
-            self.accelerator.unwrap_model(model),
-            functools.partial(labelled_loss, self.causal),
-            inputs["input_ids"],
-            inputs["places"],
-            targets,
-        )
+        with cast_together(self._fused_linears):
+            total = self._redirect(
+                model,
+                self.accelerator.unwrap_model(model),
+                functools.partial(labelled_loss, self.causal),
+                inputs["input_ids"],
+                inputs["places"],
+                targets,
+            )
         count = len(targets) if num_items_in_batch is None else num_items_in_batch
         if num_items_in_batch is not None:
             total = total * self.args.world_size  # the gradients' mean over processes is taken

@@ -14,7 +14,7 @@ from bench import merge
 from haruon_tui.training import label_view, setup
 from haruon_tui.training.batches import Order, collate
 from haruon_tui.training.examples import IGNORED
-from haruon_tui.training.fused_lora import FusedLora, fuse
+from haruon_tui.training.fused_lora import FusedLora, cast_together, fuse
 from haruon_tui.training.loss import labelled_loss
 from haruon_tui.training.short_attention import NAME, use_short_attention
 
@@ -77,16 +77,25 @@ def test_fused_linears_and_loss_give_the_gradients_of_peft_and_transformers(adap
     plain.backward()
     expected = {n: p.grad.clone() for n, p in adapted.named_parameters() if p.requires_grad}
     adapted.zero_grad()
-    assert fuse(adapted) == 14
+    linears = fuse(adapted)
+    assert len(linears) == 14
     assert any(isinstance(one, FusedLora) for one in adapted.modules())
     causal = adapted.get_base_model()
     total = labelled_loss(causal, batch["input_ids"], batch["places"], batch["targets"])
     loss = total / len(batch["targets"])
     loss.backward()
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
+    fused = {n: p.grad.clone() for n, p in adapted.named_parameters() if p.requires_grad}
+    for name, gradient in fused.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-6)
+    adapted.zero_grad()
+    with cast_together(linears):
+        assert all(one.cast for one in linears)
+        total = labelled_loss(causal, batch["input_ids"], batch["places"], batch["targets"])
+    (total / len(batch["targets"])).backward()
+    assert not any(one.cast for one in linears)
     for name, one in adapted.named_parameters():
-        if one.requires_grad:
-            torch.testing.assert_close(one.grad, expected[name], rtol=1e-3, atol=1e-6)
+        assert one.grad is None or torch.equal(one.grad, fused[name])
 
 
 def test_short_attention_reads_what_torchs_kernel_reads(small_base: Path) -> None:
