@@ -129,7 +129,8 @@ class TrainSettings(Section):
     keep_checkpoints: int = Field(ge=1, le=100, description="the best one is kept besides")
     on_out_of_memory: Literal["smaller batches", "fail"] = Field(
         "smaller batches",
-        description="halves batch_size, doubles accumulation and goes on, or ends with an error",
+        description="takes fewer at once and accumulates more, ahead by estimate and whenever "
+        "memory runs out; or ends with an error",
     )
     early_stopping: int = Field(
         0,

@@ -78,7 +78,11 @@ def video_memory(
         do = f"{_SMI} does not tell the memory: start with {batch}"
         return Row(key, title, found, words, "warning", do, (_SMI,), (batch,))
     if max(totals) < need:
-        return _too_small(training, training.fit(max(totals)), found, words, needed=needed)
+        fit = training.fit(max(totals))
+        if fit and fit.of_itself:
+            do = f"nothing: of itself the training takes {_fitting(fit)}"
+            return Row(key, title, found, words, "warning", do, (), fit.settings)
+        return _too_small(training, fit, found, words, needed=needed)
     if free and max(free) < need:
         fit = training.fit(max(free))
         do = f"wait for the programs that {_SMI} shows, or end them"

@@ -17,6 +17,16 @@ _NEWS_BYTES = GIB // 2
 _SHOWN_HOLDERS = 4
 
 
+def memory_of(job: JobContext) -> int | None:
+    """Bytes that the GPU of the job's ticket has in all; None without one, or where its driver
+    does not tell."""
+    number = _number(job)
+    if number is None:
+        return None
+    gpu = next((one for one in read_gpus().gpus if str(one.index) == number), None)
+    return gpu.memory_total if gpu else None
+
+
 def wait_for_memory(job: JobContext, needed: int) -> None:
     """Return when the GPU of the job's ticket has `needed` bytes free.
 
@@ -24,7 +34,7 @@ def wait_for_memory(job: JobContext, needed: int) -> None:
     `hardware.wait_for_memory` is false; setting that to false ends a wait that is under way.
     What is waited for goes to the log, again when that changes. Raises Stopped.
     """
-    number = next((name[3:] for name in job.devices if name.startswith("gpu")), None)
+    number = _number(job)
     if number is None or not job.wait_for_memory:
         return
     said: tuple[int, frozenset[int]] | None = None
@@ -89,6 +99,10 @@ def holder_text(one: GpuProcess) -> str:
 def gib(amount: float) -> str:
     """Bytes as `3.4 GiB`."""
     return f"{amount / GIB:.1f} GiB"
+
+
+def _number(job: JobContext) -> str | None:
+    return next((name[3:] for name in job.devices if name.startswith("gpu")), None)
 
 
 def _wanted(job: JobContext) -> bool:

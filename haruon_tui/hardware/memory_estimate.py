@@ -138,7 +138,7 @@ def what_fits(
     found: list[Suggestion] = []
     for words, changes in _milder(train):
         changed = train.model_copy(update=changes)
-        if (batch := _largest_batch(architecture, changed, free, device)) is None:
+        if (batch := largest_batch(architecture, changed, free, device)) is None:
             continue
         if batch != changed.batch_size:
             whole = changed.batch_size * changed.accumulation
@@ -284,7 +284,7 @@ def _milder(train: TrainSettings) -> Iterator[tuple[str, dict[str, Any]]]:
             break
 
 
-def _largest_batch(
+def largest_batch(
     architecture: Architecture, train: TrainSettings, free: int, device: DeviceKind
 ) -> int | None:
     """The largest batch up to the configured one that fits and divides the global batch; None

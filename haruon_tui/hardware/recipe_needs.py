@@ -31,10 +31,12 @@ _EMBEDDING_BITS_ELSE = 6.5625
 
 @dataclass(frozen=True)
 class Fit:
-    """Lines of haruon.toml with which the training takes `bytes`."""
+    """Lines of haruon.toml with which the training takes `bytes`; `of_itself` where a training on
+    a GPU takes them without being told."""
 
     settings: tuple[str, ...]
     bytes: int
+    of_itself: bool
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,13 @@ class Training:
         found = what_fits(self.architecture, self.train, room, device)
         if not found:
             return None
-        return Fit(setting_lines(found[0].changes), found[0].estimate.total)
+        mildest = found[0]
+        of_itself = (
+            device == "cuda"
+            and self.train.on_out_of_memory == "smaller batches"
+            and mildest.changes.keys() == {"train.batch_size", "train.accumulation"}
+        )
+        return Fit(setting_lines(mildest.changes), mildest.estimate.total, of_itself)
 
     def least(self) -> tuple[int, Fit] | None:
         """The smallest card in bytes on which a change fits that shortens no example, and that

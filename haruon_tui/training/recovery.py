@@ -19,7 +19,9 @@ import torch
 
 from haruon_tui import artifacts
 from haruon_tui.errors import StageError
+from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.hardware.gpu_wait import gib
+from haruon_tui.hardware.memory_estimate import estimate, largest_batch
 from haruon_tui.jobs.context import JobContext
 from haruon_tui.settings import TrainSettings
 from haruon_tui.training.checkpoints import Checkpoints, Progress
@@ -77,19 +79,39 @@ def smaller_batches(
         + f" ({reason})",
         "warning",
     )
-    job.changed(
-        newest.step if newest else 0,
-        "out of memory",
-        {
-            "batch_size": (wanted.batch_size, smaller.batch_size),
-            "accumulation": (wanted.accumulation, smaller.accumulation),
-        },
-    )
-    artifacts.write_json(
-        job.scratch / _BATCHES,
-        {"batch_size": smaller.batch_size, "accumulation": smaller.accumulation},
-    )
+    _change(wanted, smaller, job, newest.step if newest else 0, "out of memory")
     return smaller
+
+
+def batches_that_fit(
+    wanted: TrainSettings, architecture: Architecture, longest: int, room: int, job: JobContext
+) -> TrainSettings:
+    """The settings, or such with fewer examples of `longest` tokens at once where by estimate a
+    GPU of `room` bytes does not hold as many: said in the log, and remembered."""
+    sized = wanted.model_copy(update={"max_length": longest})
+    if wanted.on_out_of_memory == "fail" or estimate(architecture, sized).total <= room:
+        return wanted
+    batch = largest_batch(architecture, sized, room, "cuda")
+    if batch is None:
+        return wanted
+    total = wanted.batch_size * wanted.accumulation
+    smaller = wanted.model_copy(update={"batch_size": batch, "accumulation": total // batch})
+    job.log(
+        f"by estimate the GPU's {gib(room)} do not hold {_examples(wanted.batch_size)} of "
+        f"{longest} tokens at once: {batch} at once, {smaller.accumulation} times per optimizer "
+        f"step, which stays at {total}"
+    )
+    _change(wanted, smaller, job, 0, "memory of the GPU")
+    return smaller
+
+
+def _change(
+    wanted: TrainSettings, smaller: TrainSettings, job: JobContext, step: int, why: str
+) -> None:
+    names = ("batch_size", "accumulation")
+    changed = {name: (getattr(wanted, name), getattr(smaller, name)) for name in names}
+    job.changed(step, why, changed)
+    artifacts.write_json(job.scratch / _BATCHES, {name: now for name, (_, now) in changed.items()})
 
 
 def remembered(wanted: TrainSettings, scratch: Path) -> TrainSettings:

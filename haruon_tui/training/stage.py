@@ -143,7 +143,7 @@ def _work(params: Params, job: JobContext) -> Result:
     checkpoints = Checkpoints(job.scratch / "checkpoints")
     with team.first_alone():
         if team.leads:
-            _wait_for_memory(params, train.longest, job)
+            _fit_memory(params, train.longest, job)
         for step, fault in checkpoints.remove_broken().items():
             job.log(f"checkpoint {step} {fault}: removed", "warning")
     params = params.model_copy(update={"settings": recovery.remembered(wanted, job.scratch)})
@@ -198,23 +198,26 @@ def _train(
     return trainer
 
 
-def _wait_for_memory(params: Params, longest: int, job: JobContext) -> None:
-    """Say what the training will take by estimate, and wait until its GPU has that free."""
+def _fit_memory(params: Params, longest: int, job: JobContext) -> None:
+    """Take smaller batches where the GPU could never hold those that are asked for, say what the
+    training will take by estimate, and wait until its GPU has that free."""
     from haruon_tui.hardware.architecture import from_config
-    from haruon_tui.hardware.gpu_wait import gib, wait_for_memory
+    from haruon_tui.hardware.gpu_wait import gib, memory_of, wait_for_memory
     from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
     from haruon_tui.model import compute
+    from haruon_tui.training import recovery
 
-    wanted = params.settings
+    wanted = recovery.remembered(params.settings, job.scratch)
     try:
         config = json.loads((params.model / "config.json").read_text("utf-8"))
         architecture = from_config(params.model.name, config)
     except (OSError, ValueError, KeyError, TypeError):
         return  # of a family whose memory is not known
     kind: DeviceKind = compute.device()  # type: ignore[assignment]
-    needed = estimate(
-        architecture, wanted, device=kind, length=min(longest, wanted.max_length)
-    ).total
+    longest = min(longest, wanted.max_length)
+    if room := memory_of(job):
+        wanted = recovery.batches_that_fit(wanted, architecture, longest, room, job)
+    needed = estimate(architecture, wanted, device=kind, length=longest).total
     job.log(f"takes about {gib(needed)} by estimate, over what the imports take")
     wait_for_memory(job, needed)
 

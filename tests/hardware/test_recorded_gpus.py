@@ -13,9 +13,11 @@ from haruon_tui.hardware import libraries
 from haruon_tui.hardware.checks import check_machine
 from haruon_tui.hardware.examination import examine
 from haruon_tui.hardware.gpu_state import read_gpu_states
+from haruon_tui.hardware.gpu_wait import memory_of
 from haruon_tui.hardware.memory_plan import plan_memory
 from haruon_tui.hardware.monitor import Monitor
 from haruon_tui.hardware.row import Row
+from haruon_tui.jobs.context import JobContext
 from haruon_tui.settings import build, default_settings
 
 QWEN = default_settings("qwen2-1.5b")
@@ -91,9 +93,21 @@ def test_the_memory_that_a_gpu_must_have_follows_the_recipe(used: Path, tmp_path
     needed = [rows_of(settings, tmp_path)["vram"] for settings in (QWEN, SMALL)]
     large, small = (float(row.needed.split()[0]) for row in needed)
     assert large > 24 > small
-    assert needed[0].verdict == "fails", "not even an empty GPU 0 would do"
+    assert needed[0].verdict == "warning", "an empty GPU 0 does with smaller batches"
+    assert "of itself the training takes train.batch_size = " in (needed[0].do or "")
     fitting = {line.partition(" = ")[0] for line in needed[0].settings}
-    assert "train.batch_size" in fitting
+    assert fitting == {"train.batch_size", "train.accumulation"}
+    strict = build({"profile": "qwen2-1.5b", "train": {"on_out_of_memory": "fail"}})
+    assert rows_of(strict, tmp_path)["vram"].verdict == "fails"
+
+
+def test_a_job_knows_how_much_memory_its_gpu_has(used: Path, tmp_path: Path) -> None:
+    job = JobContext.local(tmp_path / "run")
+    assert memory_of(job) is None
+    job.devices = ("gpu0",)
+    assert memory_of(job) == 24564 << 20
+    job.devices = ("gpu1",)
+    assert memory_of(job) is None
 
 
 HANG = "exec sleep 30"

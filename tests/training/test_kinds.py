@@ -98,6 +98,21 @@ def test_fused_linears_and_loss_give_the_gradients_of_peft_and_transformers(adap
         assert one.grad is None or torch.equal(one.grad, fused[name])
 
 
+def test_a_batch_padded_further_has_the_same_loss(adapted: Any) -> None:
+    rows = [
+        {"input_ids": list(range(10, 10 + n)), "labels": list(range(10, 10 + n))} for n in (5, 9)
+    ]
+    short, long = (collate(rows, padding=0, step=step) for step in (1, 16))
+    assert (short["input_ids"].shape[1], long["input_ids"].shape[1]) == (9, 16)
+    losses = [
+        labelled_loss(
+            adapted.get_base_model(), batch["input_ids"], batch["places"], batch["targets"]
+        ).item()
+        for batch in (short, long)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_short_attention_reads_what_torchs_kernel_reads(small_base: Path) -> None:
     batch = a_batch()
     answers = []

@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from haruon_tui.errors import StageError, Stopped
+from haruon_tui.hardware.architecture import published
+from haruon_tui.jobs import events
 from haruon_tui.jobs.context import JobContext
+from haruon_tui.settings import TrainSettings, build
 from haruon_tui.training import checkpoints as checkpoints_module
+from haruon_tui.training.recovery import batches_that_fit, remembered
 from haruon_tui.training.trainer import ReportingTrainer
 
 STEPS = 6
@@ -70,6 +74,33 @@ def test_too_little_memory_halves_the_batch_and_ends_at_the_same_step_with_the_s
     (changed,) = [event for event in training.events() if event["kind"] == "changed"]
     assert (changed["step"], changed["why"]) == (3, "out of memory")
     assert changed["values"] == {"batch_size": [2, 1], "accumulation": [2, 4]}
+
+
+def test_batches_that_a_gpu_could_never_hold_are_made_smaller_ahead_and_remembered(
+    tmp_path: Any,
+) -> None:
+    qwen = published("Qwen/Qwen2-1.5B-Instruct")
+    assert qwen is not None
+    wanted = build({"profile": "qwen2-1.5b"}).train
+    job = JobContext.local(tmp_path)
+
+    def fitted(wanted: TrainSettings, longest: int, gib: int) -> tuple[int, int]:
+        found = batches_that_fit(wanted, qwen, longest, gib << 30, job)
+        return found.batch_size, found.accumulation
+
+    assert fitted(wanted, 2048, 141) == (16, 1)
+    assert fitted(wanted, 1024, 80) == (16, 1)
+    assert fitted(wanted, 2048, 1) == (16, 1), "where not one fits, memory runs out as it may"
+    assert fitted(wanted.model_copy(update={"on_out_of_memory": "fail"}), 2048, 24) == (16, 1)
+    assert remembered(wanted, job.scratch) == wanted
+    batch, accumulation = fitted(wanted, 2048, 24)
+    assert batch * accumulation == 16
+    assert 1 < batch < 16
+    assert remembered(wanted, job.scratch).batch_size == batch
+    told = events.tail(tmp_path / "events.jsonl")
+    assert [event["kind"] for event in told] == ["log", "changed"]
+    assert "do not hold 16 examples of 2048 tokens at once" in told[0]["text"]
+    assert told[1]["values"] == {"batch_size": [16, batch], "accumulation": [1, accumulation]}
 
 
 def test_too_little_memory_in_the_first_step_begins_again(
