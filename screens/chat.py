@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from haruon_tui.settings import ChatSettings
 
 _DRAW_SECONDS = 0.2
+_STATE_SECONDS = 1.0
 _NO_MODEL = (
     "No GGUF file here yet: R runs every stage that is missing; the stage quantize (6) makes "
     "them. ^o takes any file, or an address."
@@ -80,6 +82,7 @@ class ChatScreen(StageScreen):
         self._edited: Turn | None = None
         self._raw = False
         self._drawn: tuple[object, ...] = ()
+        self._state_due, self._words = 0.0, ""
         """What the hint and the keys were last drawn for."""
 
     def compose_body(self) -> ComposeResult:
@@ -217,7 +220,7 @@ class ChatScreen(StageScreen):
         for view, turn in zip(views, turns, strict=True):
             place = self._place(turn)
             view.show(turn, place, raw=self._raw, selected=turn is self._at)
-        self.query_one("#state", Static).update(self._state_words(), layout=False)
+        self._draw_state()
         calls = (self.conversation.state, self.conversation.busy, bool(turns), self._at)
         if calls != self._drawn:
             self._drawn = calls
@@ -225,6 +228,16 @@ class ChatScreen(StageScreen):
             hint.display = not turns
             hint.update(_HINT if self.conversation.model else _NO_MODEL)
             self.refresh_bindings()
+
+    def _draw_state(self) -> None:
+        """While a model writes only its meter moves, for which once a second is enough: it is far
+        from the text, and all that lies between is rendered with the two."""
+        now, words = time.monotonic(), self._state_words()
+        if self.conversation.busy and words == self._words and now < self._state_due:
+            return
+        self._state_due, self._words = now + _STATE_SECONDS, words
+        shown = "  ".join(filter(None, (words, self._meter())))
+        self.query_one("#state", Static).update(shown, layout=False)
 
     def _place(self, turn: Turn) -> str:
         if turn.quoted:
@@ -242,7 +255,7 @@ class ChatScreen(StageScreen):
             words = conversation.words + ("  esc stops" if conversation.busy else "")
         if self._edited:
             words = "a changed question, beside the first: Enter sends it, esc leaves it"
-        return "  ".join(filter(None, (words, self._case_words, self._meter())))
+        return "  ".join(filter(None, (words, self._case_words)))
 
     def _meter(self) -> str:
         """How full the context is, and the worker's memory."""

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from haruon_tui.screens.plain_text import plain
 
-_SPARE = 0.2
+_SPARE = 0.4
 """Of the lines of the screen: so many more than are needed are laid out at once."""
 _CURSOR = "▌"
 _WAITING = "…"

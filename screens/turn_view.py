@@ -42,16 +42,14 @@ class TurnView(Vertical):
         self._shown: tuple[object, ...] = ()
         self._asked = Static("", classes="asked", markup=False)
         self._growing = GrowingText()
-        self._plain = Static("", markup=False)
-        self._markdown = Markdown("", parser_factory=_parser, open_links=False)
-        self._show_only(self._growing)
+        self._plain: Static | None = None
+        self._markdown: Markdown | None = None
+        """Both are made when they are first needed: a question must be on screen at once."""
         self._note = Static("", classes="note", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._asked
         yield self._growing
-        yield self._plain
-        yield self._markdown
         yield self._note
 
     def on_mount(self) -> None:
@@ -82,16 +80,24 @@ class TurnView(Vertical):
             self._growing.show(turn.answer, grows=False)
             self.run_worker(self._show_markdown(plain(turn.answer)), exclusive=True)
         else:
+            if self._plain is None:
+                self._plain = Static("", markup=False)
+                self.mount(self._plain, before=self._note)
             self._plain.update(plain_text(turn.answer))
             self._show_only(self._plain)
 
     def _show_only(self, widget: Widget) -> None:
         for one in (self._growing, self._plain, self._markdown):
-            one.display = one is widget
+            if one is not None:
+                one.display = one is widget
 
     async def _show_markdown(self, text: str) -> None:
         """What is shown stays until this is laid out."""
         shown = self._shown
+        if self._markdown is None:
+            self._markdown = Markdown("", parser_factory=_parser, open_links=False)
+            self._markdown.display = False
+            await self.mount(self._markdown, before=self._note)
         await self._markdown.update(text)
         if self._shown == shown:
             self._show_only(self._markdown)

@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from haruon_tui.errors import HaruonError, StageError
 
 if TYPE_CHECKING:
     from haruon_tui.chat.engine import Engine
+
+_HOLD_SECONDS = 0.1
 
 
 class Worker:
@@ -31,6 +34,8 @@ class Worker:
         self._waiting: queue.SimpleQueue[protocol.Request] = queue.SimpleQueue()
         self._stopped: set[int] = set()
         self._sending = threading.Lock()
+        self._held = b""
+        self._token_sent_at = 0.0
         self._engine: Engine | None = None
         self._answering: int | None = None
         self._turn = threading.Lock()
@@ -112,10 +117,18 @@ class Worker:
         self._send(protocol.Failed(error.what, number, error.where, error.expected, error.do))
 
     def _send(self, event: protocol.Event) -> None:
-        line = protocol.encode(event)
+        """Tokens that follow another at once go together a few times a second: whoever is woken
+        for them takes a core from the model."""
+        is_token = isinstance(event, protocol.Token)
         with self._sending:
-            while line:
-                line = line[os.write(self._events, line) :]
+            self._held += protocol.encode(event)
+            now = time.monotonic()
+            if is_token and now - self._token_sent_at < _HOLD_SECONDS:
+                return
+            self._token_sent_at = now if is_token else 0.0
+            lines, self._held = self._held, b""
+            while lines:
+                lines = lines[os.write(self._events, lines) :]
 
 
 def main() -> None:

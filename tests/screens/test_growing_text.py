@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.app import App, ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical
 
 from haruon_tui.screens.growing_text import GrowingText
 
@@ -16,7 +16,7 @@ _STORY = (
 
 class _Shown(App[None]):
     def compose(self) -> ComposeResult:
-        with VerticalScroll():
+        with Vertical():
             yield GrowingText()
 
 
