@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from haruon_tui.screens.session import Session
     from haruon_tui.settings import ChatSettings
 
-_DRAW_SECONDS = 0.2
+_DRAW_SECONDS = 0.25
 _STATE_SECONDS = 1.0
 _NO_MODEL = (
     "No GGUF file here yet: R runs every stage that is missing; the stage quantize (6) makes "
@@ -202,7 +202,7 @@ class ChatScreen(StageScreen):
         self._draw()
 
     def _draw(self) -> None:
-        """Show what has changed; five times a second at most, however fast the model writes, as
+        """Show what has changed; four times a second at most, however fast the model writes, as
         the model needs the cores."""
         if not self._changed or not self.is_current:
             return
@@ -227,6 +227,8 @@ class ChatScreen(StageScreen):
             hint = self.query_one("#hint", Static)
             hint.display = not turns
             hint.update(_HINT if self.conversation.model else _NO_MODEL)
+            # each blink renders the screen, and a model that writes needs the cores
+            self.query_one("#prompt", PromptArea).cursor_blink = not self.conversation.busy
             self.refresh_bindings()
 
     def _draw_state(self) -> None:
