@@ -168,6 +168,9 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     max_new_tokens: int = Field(ge=16, le=8192, description="longest report, in tokens")
     batch_size: int = Field(ge=1, le=1024, description="reports written at once")
+    processes: int = Field(
+        1, ge=1, le=64, description="that share the reports, one for each GPU; GGUF files need one"
+    )
     limit: int = Field(0, ge=0, description="cases per group; 0 takes all")
     cases: list[str] = Field(
         default_factory=list,

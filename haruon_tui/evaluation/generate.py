@@ -99,8 +99,10 @@ class Generator:
         batch_size: int,
         stop_requested: Callable[[], bool],
         on_progress: Callable[[float], None] = lambda written: None,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[list[Generation]]:
         """Batches of generations. Prompts of like length share a batch, the longest come first.
+        With `share` (r, n) only every n-th batch is written, from batch r on.
 
         `on_progress` gets how many are written, with the share of the batch under way, after
         each batch and about once a second. When a stop is asked for, the batch under way is
@@ -110,23 +112,26 @@ class Generator:
         prompts.sort(key=lambda prompt: len(prompt[1]), reverse=True)
         said = time.monotonic()
 
-        def after_token(begin: int, size: int, written: int) -> bool:
+        def after_token(before: int, size: int, tokens: int) -> bool:
             nonlocal said
             if time.monotonic() - said >= _SAY_EVERY_SECONDS:
                 said = time.monotonic()
-                on_progress(begin + size * written / max_new_tokens)
+                on_progress(before + size * tokens / max_new_tokens)
             return stop_requested()
 
-        for begin in range(0, len(prompts), batch_size):
+        first, step = share
+        written = 0
+        for begin in range(first * batch_size, len(prompts), step * batch_size):
             if stop_requested():
                 return
             batch = prompts[begin : begin + batch_size]
             made = self._generate_batch(
-                batch, max_new_tokens, partial(after_token, begin, len(batch))
+                batch, max_new_tokens, partial(after_token, written, len(batch))
             )
             if stop_requested():
                 return
-            on_progress(begin + len(batch))
+            written += len(batch)
+            on_progress(written)
             yield made
 
     def _generate_batch(

@@ -28,6 +28,7 @@ class KeptGenerations:
         self._path = path
         self._by_model: dict[str, dict[str, Generation]] = {}
         self._ran_on: dict[str, str] = {}
+        self._lines: list[_Line] = []
         written = path.read_bytes().splitlines() if path.exists() else []
         whole = [line for raw in written if (line := _read(raw))]
         if len(whole) < len(written):
@@ -52,7 +53,13 @@ class KeptGenerations:
             os.fsync(stream.fileno())
         self._keep(line)
 
+    def take(self, others: KeptGenerations) -> None:
+        """Add every batch that `others` keeps."""
+        for line in others._lines:
+            self.add(line.model, line.ran_on, line.generations)
+
     def _keep(self, line: _Line) -> None:
+        self._lines.append(line)
         self._ran_on[line.model] = line.ran_on
         for one in line.generations:
             self._by_model.setdefault(line.model, {})[one.case] = one

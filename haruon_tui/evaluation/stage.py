@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from haruon_tui import artifacts, stage
 from haruon_tui.dataset import records
-from haruon_tui.evaluation import choice, figures, gguf_generate, intervals, judge
+from haruon_tui.evaluation import choice, figures, gguf_generate, intervals, judge, ranks
 from haruon_tui.evaluation.cases import Case, read_all
 from haruon_tui.evaluation.generate import ADAPTER_CONFIG, Generation, Generator
 from haruon_tui.evaluation.intervals import Estimate
@@ -29,6 +29,7 @@ from haruon_tui.evaluation.results import (
 )
 from haruon_tui.evaluation.scoring import CaseScore, score
 from haruon_tui.evaluation.summary import ALL, GroupSummary, summarise
+from haruon_tui.launching.world import World
 from haruon_tui.model import compute
 from haruon_tui.settings import Settings
 
@@ -49,9 +50,15 @@ class Params(stage.Params):
     rules: Literal["guide", "calibrated"] = "calibrated"
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    processes: int = Field(1, ge=1, description="that share the reports, one for each GPU")
     limit: int = Field(0, ge=0)
     seed: int = Field(7, ge=0)
     judge: JudgeParams | None = None
+
+    @property
+    def accelerators(self) -> int:
+        """One GPU for each process."""
+        return self.processes
 
     @model_validator(mode="after")
     def _one_path_for_each_name(self) -> Params:
@@ -92,6 +99,7 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
         rules=settings.dataset.rules,
         max_new_tokens=wanted.max_new_tokens,
         batch_size=wanted.batch_size,
+        processes=wanted.processes,
         limit=wanted.limit,
         seed=wanted.seed,
         judge=judge.configure(wanted),
@@ -107,9 +115,15 @@ def run(params: Params, job: JobContext) -> Result:
     from haruon_tui.evaluation import html_report
 
     cases = read_all(params.cases, params.limit)
+    if World.here().launched:
+        return _share(params, cases, job)
     if params.judge:
         judge.require_key(params.judge)  # before hours of work, not after
     kept = KeptGenerations(job.scratch / GENERATIONS_FILE)
+    ranks.take_in(kept, job.scratch)
+    if params.processes > 1 and any(_missing(params, cases, kept).values()):
+        ranks.launch(params.processes, job)
+        ranks.take_in(kept, job.scratch)
     made = {
         name: _generate(name, path, cases, kept, params, job)
         for name, path in zip(params.names, params.models, strict=True)
@@ -140,6 +154,37 @@ def run(params: Params, job: JobContext) -> Result:
         page = html_report.page(whole, lines, title=job.id)
         temporary.write_text(page, encoding="utf-8")
     return result
+
+
+def _missing(params: Params, cases: list[Case], kept: KeptGenerations) -> dict[str, list[Case]]:
+    """The cases that each model which transformers runs has still to write."""
+    return {
+        name: [case for case in cases if case.id not in made]
+        for name, path in zip(params.names, params.models, strict=True)
+        if path.suffix != ".gguf"
+        for made in [kept.of(name)]
+    }
+
+
+def _share(params: Params, cases: list[Case], job: JobContext) -> Result:
+    """Write this rank's part of what is missing, for the job to take in."""
+    world = World.here()
+    ranks.use_own_gpu()
+    missing = _missing(params, cases, KeptGenerations(job.scratch / GENERATIONS_FILE))
+    own = ranks.kept_by(job.scratch, world.rank)
+    for name, wanted in missing.items():
+        if not wanted:
+            continue
+
+        def say(more: float, name: str = name, wanted: list[Case] = wanted) -> None:
+            there = len(cases) - len(wanted)
+            done = there + min(len(wanted), more * world.size)  # the others are about as far
+            job.progress(round(done, 1), len(cases), phase=name, unit="reports")
+
+        path = params.models[params.names.index(name)]
+        _write_with_transformers(name, path, wanted, own, params, job, say)
+        job.raise_if_stopped()
+    return Result(summary=f"rank {world.rank} has written its share", cases=0, models={})
 
 
 def report(
@@ -214,7 +259,8 @@ def _write_with_gguf(
     say: Callable[[float], None],
 ) -> None:
     where = "llama.cpp, cpu"
-    job.log(f"{name}: {len(wanted)} reports to write by {where}")
+    alone = ", in one process, which takes all cores" if params.processes > 1 else ""
+    job.log(f"{name}: {len(wanted)} reports to write by {where}{alone}")
     gguf_generate.generate(
         path,
         wanted,
@@ -246,6 +292,7 @@ def _write_with_transformers(
         batch_size=params.batch_size,
         stop_requested=lambda: job.stop_requested,
         on_progress=say,
+        share=(World.here().rank, World.here().size),
     ):
         kept.add(name, where, batch)
 

@@ -57,9 +57,12 @@ def log_of(folder: Path, rank: int) -> Path:
     return folder / "ranks" / f"{rank}.jsonl"
 
 
-def run_ranks(job: JobContext, command: Sequence[str], total: int) -> dict[str, Any] | None:
+def run_ranks(
+    job: JobContext, command: Sequence[str], total: int, *, all_finish: bool = False
+) -> dict[str, Any] | None:
     """Start `command`, wait for its `total` ranks, and return the result of rank 0; None where
-    they are to be started again, with less in memory at once.
+    they are to be started again, with less in memory at once. With `all_finish` it takes every
+    rank's work, not that of rank 0, for which the others were needed to the end.
 
     Raises Stopped after a stop was asked for, the error of the rank that failed first, and
     StageError for one that died without a word or where the launcher itself failed.
@@ -89,7 +92,7 @@ def run_ranks(job: JobContext, command: Sequence[str], total: int) -> dict[str, 
     finally:
         _end(launcher, ranks)
     said = output.read_bytes()[said_before:].decode("utf-8", "replace")
-    return _outcome(ranks, job, said, launcher.returncode)
+    return _outcome(ranks if all_finish else ranks[:1], ranks, job, said, launcher.returncode)
 
 
 def _follow(launcher: subprocess.Popen[bytes], ranks: list[_Rank], job: JobContext) -> None:
@@ -164,10 +167,10 @@ def is_running(pid: int) -> bool:
 
 
 def _outcome(
-    ranks: list[_Rank], job: JobContext, said: str, code: int | None
+    needed: list[_Rank], ranks: list[_Rank], job: JobContext, said: str, code: int | None
 ) -> dict[str, Any] | None:
     first = ranks[0].end
-    if first and first["kind"] == "finished":
+    if first and all(rank.end and rank.end["kind"] == "finished" for rank in needed):
         return dict(first["result"])
     kinds = {rank.end["kind"] for rank in ranks if rank.end is not None}
     if job.stop_requested and ("stopped" in kinds or not kinds):
