@@ -89,6 +89,13 @@ class TrainSettings(Section):
         description="what is trained: an adapter (lora; rslora scales it by alpha/sqrt(r); dora "
         "also learns the size of each output; qlora on a base in 4 bits), or the whole (full)"
     )
+    engine: Literal["built-in", "llamafactory"] = Field(
+        "built-in",
+        description="what trains: this program, or LLaMA-Factory from an environment of its own",
+    )
+    llamafactory_cli: str = Field(
+        "llamafactory-cli", description="the program, for that engine: a path, or found on PATH"
+    )
     rank: int = Field(ge=1, le=1024, description="LoRA rank r")
     alpha: int = Field(ge=1, le=4096, description="LoRA alpha; the update is scaled by alpha/r")
     dropout: float = Field(ge=0.0, lt=1.0, description="LoRA dropout")

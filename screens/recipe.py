@@ -57,7 +57,7 @@ class RecipeScreen(Screen[None]):
         self._where = "on Slurm" if "train" in settings.slurm.stages else ""
         self._saved = settings.train
         self._draft = settings.train
-        self._fields = recipe_fields.fields()
+        self._fields = recipe_fields.fields(self._draft.engine)
         self._changes: dict[str, Any] = {}
         self._architecture = architecture_of(settings)
 
@@ -171,7 +171,16 @@ class RecipeScreen(Screen[None]):
             self.notify(plain(str(error)), severity="error", markup=False)
             return
         self._changes, self._draft = changes, draft
+        self._take_engine()
+
+    def _take_engine(self) -> None:
+        """Offer the fields that the engine has, and stay at the one that was shown."""
+        rows = self.query_one("#fields", OptionList)
+        name = self._fields[rows.highlighted or 0].name
+        self._fields = recipe_fields.fields(self._draft.engine)
         self._draw()
+        names = [field.name for field in self._fields]
+        rows.highlighted = names.index(name) if name in names else 0
 
     def action_undo(self) -> None:
         at = self.query_one("#fields", OptionList).highlighted
@@ -181,7 +190,7 @@ class RecipeScreen(Screen[None]):
         del changes[self._fields[at].name]
         self._changes = changes
         self._draft = recipe_fields.with_changes(self._profile, self._written(), changes)
-        self._draw()
+        self._take_engine()
 
     def action_copy(self) -> None:
         """Put the commands that start the processes on the clipboard, one a line."""

@@ -146,6 +146,7 @@ def check_machine(
             "bitsandbytes",
             lambda: libraries.bitsandbytes(train.method, left()),
         ),
+        ("libraries", "llamafactory", "LLaMA-Factory", lambda: libraries.llamafactory(train)),
         ("model", "model", "Base model", lambda: hub.model(settings)),
         ("model", "hub", "Model hub", lambda: hub.hub(settings)),
         ("model", "token", "Hub token", hub.token),

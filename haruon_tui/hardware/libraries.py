@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from haruon_tui.errors import ConfigurationError
 from haruon_tui.hardware import probe
 from haruon_tui.hardware.gpus import Reading
+from haruon_tui.hardware.llamafactory import CLI, INSTALL, version
 from haruon_tui.hardware.row import Row
+from haruon_tui.settings import TrainSettings
 
 _REINSTALL_TORCH = ".venv/bin/python -m pip install --force-reinstall torch"
 _REBUILD = "make setup"
@@ -86,6 +89,20 @@ def bitsandbytes(method: str, seconds: float) -> Row:
         found = f"{found}: {answer['problem']}"
     do = f"{_BITSANDBYTES}; or {_LORA}"
     return Row("bitsandbytes", title, found, needed, "fails", do, (_BITSANDBYTES,), (_LORA,))
+
+
+def llamafactory(train: TrainSettings) -> Row:
+    """LLaMA-Factory in its own environment, which only the engine of that name needs."""
+    key, title, needed = "llamafactory", "LLaMA-Factory", 'for train.engine = "llamafactory"'
+    if train.engine != "llamafactory":
+        return Row(key, title, "not looked for", needed, "not applicable")
+    try:
+        found = version(train.llamafactory_cli)
+    except ConfigurationError as error:
+        named, own = f'train.llamafactory_cli = "{CLI}"', 'train.engine = "built-in"'
+        do = f"{INSTALL}, and {named}; or {own}"
+        return Row(key, title, error.what, needed, "fails", do, (INSTALL,), (named, own))
+    return Row(key, title, f"{found}, {train.llamafactory_cli}", needed, "ok")
 
 
 def installed(distribution: str) -> str | None:

@@ -15,6 +15,7 @@ from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
 from haruon_tui.settings import TrainSettings, build
 from haruon_tui.training import ranks
+from haruon_tui.training.engines import ENGINES
 
 TEXT = "any text, or none"
 SHARED = frozenset(
@@ -36,9 +37,13 @@ class RecipeField:
     choices: tuple[Any, ...]
 
 
-def fields() -> list[RecipeField]:
-    """Every field of [train], in the order of haruon.toml."""
-    return [_field(name, info) for name, info in TrainSettings.model_fields.items()]
+def fields(engine: str = "built-in") -> list[RecipeField]:
+    """Every field of [train] that the engine has a use for, in the order of haruon.toml."""
+    return [
+        _field(name, info)
+        for name, info in TrainSettings.model_fields.items()
+        if name not in ENGINES[engine].without
+    ]
 
 
 def _field(name: str, info: FieldInfo) -> RecipeField:

@@ -25,7 +25,7 @@ from haruon_tui.launching.supervise import run_ranks
 from haruon_tui.launching.world import World
 from haruon_tui.settings import TrainSettings
 from haruon_tui.stage import InputPath
-from haruon_tui.training import ranks
+from haruon_tui.training import engines, ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,6 +73,7 @@ def configure(settings: Settings, inputs: stage.Inputs) -> Params:
     """Train the model stage's base on the dataset stage's records. Raises ConfigurationError for
     settings that several processes cannot share, or that a Slurm job cannot."""
     ranks.ranks(settings.train)
+    engines.require(settings.train)
     if "train" in settings.slurm.stages and settings.train.machines > 1:
         raise ConfigurationError(
             f"a Slurm job takes one node, and train.machines is {settings.train.machines}",
@@ -94,9 +95,27 @@ def run(params: Params, job: JobContext) -> Result:
 
     Raises Stopped after a checkpoint when a stop was asked for; StageError, ConfigurationError.
     """
+    if params.settings.engine == "llamafactory":
+        return _by_llamafactory(params, job)
     if World.here().launched or ranks.ranks(params.settings).total == 1:
         return _work(params, job)
     return _launch(params, job)
+
+
+def _by_llamafactory(params: Params, job: JobContext) -> Result:
+    """Let LLaMA-Factory train on the records that are short enough by this program's tokens."""
+    from transformers import AutoTokenizer
+
+    from haruon_tui.training import llamafactory
+
+    wanted = params.settings
+    job.progress(0, 1, phase="reading the examples", unit="files")
+    tokenizer = AutoTokenizer.from_pretrained(params.model)
+    files = {"training": params.train_file, "evaluation": params.eval_file}
+    too_long = {
+        name: set(_examples(path, tokenizer, wanted, job).too_long) for name, path in files.items()
+    }
+    return Result.model_validate(llamafactory.train(wanted, params.model, files, too_long, job))
 
 
 def _launch(params: Params, job: JobContext) -> Result:
