@@ -6,17 +6,16 @@ from __future__ import annotations
 import pytest
 
 from haruon_tui.screens.labels import LEARNED, MASKED, about_text, record_text
+from haruon_tui.screens.pick import PickScreen
 from haruon_tui.screens.recipe import RecipeScreen
-from haruon_tui.settings import TrainSettings
 from haruon_tui.training.label_view import LabelView
 
 
 def go_to(app, name):
     from textual.widgets import OptionList
 
-    app.screen.query_one("#fields", OptionList).highlighted = list(
-        TrainSettings.model_fields
-    ).index(name)
+    names = [field.name for field in app.screen._fields]
+    app.screen.query_one("#fields", OptionList).highlighted = names.index(name)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
@@ -90,6 +89,26 @@ async def test_several_processes_share_a_step_or_are_refused_and_their_command_i
     assert "-m haruon_tui.launching.rank" in copied[0]
     changes = {"train.accumulation": 2, "train.batch_size": 4, "train.processes": 2}
     assert ("set keys", repr(changes)) in engine.asked
+
+
+async def test_the_form_offers_only_what_the_engine_has(make_app, until, text_of):
+    app = make_app()
+    async with app.run_test(size=(100, 50)) as pilot:
+        await until(pilot, lambda: app.session.ready)
+        await pilot.press("4", "p")
+        await until(pilot, lambda: isinstance(app.screen, RecipeScreen))
+        assert "processes" in text_of(app)
+        assert "llamafactory_cli" not in text_of(app)
+        go_to(app, "engine")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "llamafactory_cli" in text_of(app))
+        assert app.screen._draft.engine == "llamafactory"
+        assert "processes" not in text_of(app)
+        assert "engine: " in text_of(app), "it stays at the field that was changed"
+        await pilot.press("z")
+        await until(pilot, lambda: "processes" in text_of(app))
 
 
 def test_learned_and_masked_text_differ_in_style_and_hostile_text_is_plain() -> None:
