@@ -24,7 +24,6 @@ from haruon_tui.errors import ConfigurationError, StageError
 HOST = "127.0.0.1"
 _EXTRA = ("fastapi", "uvicorn", "sse_starlette", "starlette_context", "pydantic_settings")
 _POLL_SECONDS = 0.05
-_LOOK_SECONDS = 1.0
 _END_SECONDS = 5.0
 _TAIL_BYTES = 1 << 14
 _TAIL_LINES = 4
@@ -111,12 +110,7 @@ class Server:
     def wait(self) -> NoReturn:
         """Wait for its end, which is an error: it serves until it is closed."""
         assert self._process
-        while True:
-            try:
-                code = self._process.wait(_LOOK_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue  # a Ctrl+C that came just before a wait without end would not end it
-            raise self._ended(code)
+        raise self._ended(self._process.wait())
 
     def close(self) -> None:
         """End it. May be called twice."""

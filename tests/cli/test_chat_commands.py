@@ -126,6 +126,11 @@ def test_ctrl_c_keeps_what_was_written_and_says_that_it_was_interrupted(
     assert child.exitstatus == 130
 
 
+def _hears_ctrl_c() -> None:
+    """Also where the tests run in the background of a script, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def serving(*arguments: object, folder: Path) -> Iterator[tuple[pexpect.spawn, str]]:
     child = pexpect.spawn(
@@ -134,6 +139,7 @@ def serving(*arguments: object, folder: Path) -> Iterator[tuple[pexpect.spawn, s
         cwd=str(folder),
         encoding="utf-8",
         timeout=WAIT,
+        preexec_fn=_hears_ctrl_c,
     )
     try:
         child.expect(r"http://127\.0\.0\.1:\d+/v1")

@@ -40,6 +40,7 @@ from haruon_tui.settings import Settings, build, default_settings
 GIB = 1 << 30
 ROOT = Path(__file__).parents[2]
 QWEN = default_settings("qwen2-1.5b")
+OTHER_ENGINE = {"engine": "llamafactory", "llamafactory_cli": "/none/llamafactory-cli"}
 TINY = training_of(default_settings("tiny"))
 LARGE = training_of(QWEN)
 CARD = Gpu(0, "RTX 4090", 24 * GIB, 20 * GIB, driver="520.61.05", compute_capability=(7, 5))
@@ -114,6 +115,7 @@ def library_rows(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Row]:
         libraries.torch_build(False, ONE),
         libraries.llama_cpp(NO_GPU, 1),
         libraries.bitsandbytes("qlora", 1),
+        libraries.llamafactory(QWEN.train.model_copy(update=OTHER_ENGINE)),
     ]
     monkeypatch.setattr(probe, "ask", lambda *_: {"offload": False})
     rows.append(libraries.llama_cpp(ONE, 1))
@@ -219,7 +221,7 @@ FORCED: dict[str, Force] = {
 }
 ALWAYS_WELL = {"swap", "token", "session"}
 ELSEWHERE = {
-    "apt-get", "curl", "df", "docker", "loginctl", "ls", "nvidia-smi", "softwareupdate", "stty",
+    "apt-get", "curl", "df", "docker", "loginctl", "ls", "nvidia-smi", "python3", "softwareupdate", "stty",
     "systemd-run", "wsl",
 }  # fmt: skip
 
