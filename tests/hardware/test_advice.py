@@ -221,8 +221,8 @@ FORCED: dict[str, Force] = {
 }
 ALWAYS_WELL = {"swap", "token", "session"}
 ELSEWHERE = {
-    "apt-get", "curl", "df", "docker", "loginctl", "ls", "nvidia-smi", "python3", "softwareupdate", "stty",
-    "systemd-run", "wsl",
+    "apt-get", "curl", "df", "docker", "loginctl", "ls", "nvidia-smi", "python3",
+    "softwareupdate", "stty", "systemd-run", "wsl",
 }  # fmt: skip
 
 
