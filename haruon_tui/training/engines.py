@@ -1,47 +1,19 @@
-"""What trains: this program's own trainer, or LLaMA-Factory, and what each of them can do."""
+"""What trains: this program's own trainer, or LLaMA-Factory. docs/scaling.md has what each can do."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from haruon_tui.errors import ConfigurationError
 from haruon_tui.settings import TrainSettings
 
-_SEVERAL = frozenset(
-    {"processes", "machines", "main_address", "main_port", "strategy", "global_batch"}
-)
-
-
-@dataclass(frozen=True)
-class Engine:
-    """`stops` and `resumes` in words; `without` are the fields of a recipe that it has no use
-    for."""
-
-    title: str
-    stops: str
-    resumes: str
-    samples: bool
-    without: frozenset[str]
-
-
-ENGINES = {
-    "built-in": Engine(
-        "TRL, in this program",
-        "writes a checkpoint, then ends",
-        "from the newest checkpoint, to the same bits on a CPU",
-        True,
-        frozenset({"llamafactory_cli"}),
-    ),
-    "llamafactory": Engine(
-        "LLaMA-Factory, in its own environment",
-        "ends at once; the checkpoint of the last eval_every steps stays",
-        "from the newest checkpoint",
-        False,
-        _SEVERAL
+WITHOUT = {
+    "built-in": frozenset({"llamafactory_cli"}),
+    "llamafactory": frozenset(
+        {"processes", "machines", "main_address", "main_port", "strategy", "global_batch"}
         | {"kernels", "batching", "deterministic", "on_out_of_memory", "early_stopping"}
-        | {"sample_every", "sample_tokens"},
+        | {"sample_every", "sample_tokens"}
     ),
 }
+"""The fields of a recipe that an engine has no use for."""
 
 
 def require(wanted: TrainSettings) -> None:

@@ -15,7 +15,7 @@ from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
 from haruon_tui.settings import TrainSettings, build
 from haruon_tui.training import ranks
-from haruon_tui.training.engines import ENGINES
+from haruon_tui.training.engines import WITHOUT
 
 TEXT = "any text, or none"
 SHARED = frozenset(
@@ -42,7 +42,7 @@ def fields(engine: str = "built-in") -> list[RecipeField]:
     return [
         _field(name, info)
         for name, info in TrainSettings.model_fields.items()
-        if name not in ENGINES[engine].without
+        if name not in WITHOUT[engine]
     ]
 
 
