@@ -1,4 +1,4 @@
-"""What trains: this program's own trainer, or LLaMA-Factory. docs/scaling.md has what each can do."""
+"""What trains: this program, or LLaMA-Factory. docs/scaling.md has what each of them can do."""
 
 from __future__ import annotations
 
