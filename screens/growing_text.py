@@ -33,6 +33,8 @@ class GrowingText(Widget):
         super().__init__()
         self._text, self._tail = "", ""
         self._lines: list[str] = []
+        self._width = 0
+        """For which the lines are wrapped."""
         self._settled = (0, 0)
         """Of the last line of `_text`: its first character, and its first line on the screen."""
 
@@ -42,21 +44,28 @@ class GrowingText(Widget):
             self._settled = (0, 0)
         self._text = text
         self._tail = (_CURSOR if text else _WAITING) if grows else ""
-        self._wrap()
+        self._show()
 
     def render_line(self, y: int) -> Strip:
+        if self._width != self.size.width:
+            self._wrap()  # painted before it has heard of its size
         style = self.rich_style
         line = Strip([Segment(self._lines[y], style)]) if y < len(self._lines) else Strip([])
         return line.adjust_cell_length(self.size.width, style)
 
     def on_resize(self, event: Resize) -> None:
-        self._settled = (0, 0)
-        self._wrap()
+        self._show()
 
-    def _wrap(self) -> None:
+    def _show(self) -> None:
+        if self.size.width:
+            self._paint(*self._wrap())
+
+    def _wrap(self) -> tuple[int, list[str]]:
+        """Bring the lines up to date; the first that may have changed, and what there was from
+        it on."""
         width = self.size.width
-        if not width:
-            return
+        if width != self._width:
+            self._width, self._settled = width, (0, 0)
         begin, first = self._settled
         before = self._lines[first:]
         del self._lines[first:]
@@ -66,7 +75,7 @@ class GrowingText(Widget):
             begin += len(line) + 1
         self._settled = (begin, len(self._lines))
         self._lines += _wrapped(last + self._tail, width)
-        self._paint(first, before)
+        return first, before
 
     def _paint(self, first: int, before: list[str]) -> None:
         """Draw what has changed from line `first` on, where the lines `before` were."""
