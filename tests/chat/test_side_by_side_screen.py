@@ -120,7 +120,7 @@ async def test_hidden_names_are_nowhere_before_the_vote(
             round_ = screen.compared.round
             await pilot.press("i", "?", "enter")
             await until(pilot, lambda r=round_: screen.compared.round != r)
-            await until(pilot, lambda: "is best:" not in words(text_of, app))  # the last one's vote
+            await until(pilot, lambda: "is best:" not in words(text_of, app))
             await until(pilot, look)
             await pilot.press("f")  # the votes name models: not now
             await pilot.press("question_mark")
