@@ -32,7 +32,6 @@ class BrowsingApp(HaruonApp):
     figures: dict[str, float | list[float]]
 
     def on_ready(self) -> None:
-        super().on_ready()
         self.figures = {}
         self.run_worker(self._steps(), group="steps")
         self.run_worker(self._probe(), group="probe")

@@ -28,7 +28,6 @@ class ChartedApp(HaruonApp):
     figures: dict[str, float]
 
     def on_ready(self) -> None:
-        super().on_ready()
         self.figures = {}
         self.run_worker(self._measure(), group="measure")
 

@@ -27,7 +27,6 @@ class ChattingApp(HaruonApp):
     found: dict[str, Any]
 
     def on_ready(self) -> None:
-        super().on_ready()
         self.events: list[Any] = []
         self._shown = 0.0
         self._awaited = ""

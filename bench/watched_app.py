@@ -25,7 +25,6 @@ class WatchedApp(HaruonApp):
     def on_ready(self) -> None:
         if self.watch == "none":
             self.session.load.start = lambda: None  # type: ignore[method-assign]
-        super().on_ready()
         self.run_worker(self._measure(), group="measure")
 
     async def _measure(self) -> None:

@@ -98,7 +98,6 @@ class ChatScreen(StageScreen):
             yield PromptArea(id="prompt", compact=True, placeholder=_PLACEHOLDER)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#said", VerticalScroll).anchor()
         self.query_one(SamplingPanel).display = False
         workspace = self.session.workspace

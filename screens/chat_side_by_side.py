@@ -85,7 +85,6 @@ class ChatSideBySideScreen(SessionScreen):
         yield PromptArea(self._question, id="prompt", compact=True, placeholder=_PLACEHOLDER)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(_DRAW_SECONDS, self._draw)
         self.call_after_refresh(self.action_choose_models)
 

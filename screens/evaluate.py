@@ -77,7 +77,6 @@ class EvaluateScreen(StageScreen):
     def on_mount(self) -> None:
         self.add_class("-figures")
         self._show(None, {})
-        super().on_mount()
 
     # What is shown
 

@@ -80,7 +80,6 @@ class GenerateScreen(SessionScreen):
         yield JobPanel(id="job")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#right").focus()
 
     def job(self) -> History | None:

@@ -74,7 +74,6 @@ class GgufScreen(StageScreen):
     def on_mount(self) -> None:
         self.add_class("-table")
         self._show()
-        super().on_mount()
 
     # What is on the disk
 

@@ -56,7 +56,6 @@ class JobsScreen(SessionScreen):
     def on_mount(self) -> None:
         self._table.add_columns(*[(name, name) for name in COLUMNS])
         self._table.focus()
-        super().on_mount()
         self.set_interval(_SYNC_SECONDS, self.query_one(LogView).sync)
 
     @property

@@ -104,7 +104,6 @@ class ReportModeScreen(SessionScreen):
             yield Input(placeholder="a note; it is saved as you type", id="note", compact=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.processes.open_watch()
         self.set_interval(_DRAW_SECONDS, self._draw)
         self._prepare(anew=False)

@@ -94,7 +94,7 @@ class StageScreen(SessionScreen):
 
     def tick(self) -> None:
         for panel in self.query(JobPanel):  # none while the screen is being taken down
-            panel.refresh()
+            panel.tick()
 
     def _compare_result(self, stage: str) -> None:
         step = self.session.steps.get(stage)

@@ -28,6 +28,11 @@ class JobPanel(Widget):
         self.history, self.empty = history, empty
         self.refresh()
 
+    def tick(self) -> None:
+        """A second has passed: the times of a job that runs move."""
+        if self.history is not None and self.history.active:
+            self.refresh()
+
     def render(self) -> RenderResult:
         if self.history is None or self.history.status is None:
             return Text(self.empty)
