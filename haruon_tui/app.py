@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import App
 
 from haruon_tui.screens import themes
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from haruon_tui.workspace import Workspace
 
 _POLL_SECONDS = 1.0
+_SETTLE_SECONDS = 0.5
 
 
 def _actions() -> type[Provider]:
@@ -88,6 +91,23 @@ class HaruonApp(App[None]):
 
     def on_unmount(self) -> None:
         self.session.close()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key acts before the next one is looked at, so that keys that come at once, as over
+        a slow line, meet the focus and the screen that they were typed for."""
+        if isinstance(event, events.Key) and not event.is_forwarded and not self._writing():
+            key = event.key
+            if await self._check_bindings(key, priority=True) or await self._check_bindings(key):
+                settled = asyncio.Event()
+                if self.is_running and self.screen.call_later(settled.set):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(settled.wait(), _SETTLE_SECONDS)
+                return
+        await super().on_event(event)
+
+    def _writing(self) -> bool:
+        """Whether letters go into what has the focus."""
+        return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def _second(self) -> None:
         self.session.poll()

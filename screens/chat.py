@@ -327,7 +327,7 @@ class ChatScreen(StageScreen):
         return turn
 
     def action_write(self) -> None:
-        self.query_one("#prompt", PromptArea).focus()
+        self.set_focus(self.query_one("#prompt"))
 
     def action_stop_answer(self) -> None:
         if self.conversation.busy:
@@ -336,10 +336,10 @@ class ChatScreen(StageScreen):
             self._edited = None
             self.query_one("#prompt", PromptArea).text = ""
         elif isinstance(self.focused, PromptArea):
-            self.query_one("#said").focus()
+            self.set_focus(self.query_one("#said"))
         else:
             self._at = None
-            self.query_one("#said").focus()
+            self.set_focus(self.query_one("#said"))
         self._changed = True
 
     def action_new_conversation(self) -> None:
@@ -370,7 +370,7 @@ class ChatScreen(StageScreen):
             self._edited, self._changed = turn, True
             prompt = self.query_one("#prompt", PromptArea)
             prompt.text = turn.prompt
-            prompt.focus()
+            self.set_focus(prompt)
 
     def action_branch_here(self) -> None:
         if turn := self._own_turn():
@@ -484,7 +484,7 @@ class ChatScreen(StageScreen):
         if panel.display:
             panel.query_one("#preset").focus()
         else:
-            self.query_one("#said").focus()
+            self.set_focus(self.query_one("#said"))
 
     def action_system_prompt(self) -> None:
         from haruon_tui.screens.edit_text import EditTextScreen
@@ -555,7 +555,7 @@ class ChatScreen(StageScreen):
         self._next_case = number + 1
         prompt = self.query_one("#prompt", PromptArea)
         prompt.text = plain(user_turn(cases[number]["answers"]))
-        prompt.focus()
+        self.set_focus(prompt)
         named = one_line(cases[number].get("id", ""))
         self._case_words = f"case {number + 1} of {len(cases)}: {named}"
         self._changed = True

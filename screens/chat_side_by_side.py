@@ -148,7 +148,7 @@ class ChatSideBySideScreen(SessionScreen):
         self.compared = made
         self._forget_vote()
         made.open()
-        self.query_one("#prompt").focus()
+        self.set_focus(self.query_one("#prompt"))
 
     def _hear(self, compared: SideBySide, number: int, event: Event) -> None:
         """In a thread of a client."""
@@ -229,10 +229,10 @@ class ChatSideBySideScreen(SessionScreen):
             ]
             compared.ask(messages)
             prompt.select_all()  # so that the next question replaces it
-            self.query_one("#columns").focus()
+            self.set_focus(self.query_one("#columns"))
 
     def action_write(self) -> None:
-        self.query_one("#prompt").focus()
+        self.set_focus(self.query_one("#prompt"))
 
     def action_insert_case(self) -> None:
         step = self.session.steps.get("dataset")
@@ -251,7 +251,7 @@ class ChatSideBySideScreen(SessionScreen):
             self._next_case += 1
             prompt = self.query_one("#prompt", PromptArea)
             prompt.text = plain(user_turn(case["answers"]))
-            prompt.focus()
+            self.set_focus(prompt)
 
     # The vote
 
@@ -303,12 +303,12 @@ class ChatSideBySideScreen(SessionScreen):
         if first:
             reason = self.query_one("#reason", Input)
             reason.display = True
-            reason.focus()
+            self.set_focus(reason)
 
     @on(Input.Submitted, "#reason")
     def _reason_done(self) -> None:
         self._save_reason()
-        self.query_one("#columns").focus()
+        self.set_focus(self.query_one("#columns"))
 
     def _save_reason(self) -> None:
         from haruon_tui.chat.votes import Vote
@@ -351,7 +351,7 @@ class ChatSideBySideScreen(SessionScreen):
             self._changed = True
         elif isinstance(self.focused, TextArea | Input):
             self._save_reason()
-            self.query_one("#columns").focus()
+            self.set_focus(self.query_one("#columns"))
         else:
             self._save_reason()
             self.dismiss()
@@ -377,7 +377,7 @@ class ChatSideBySideScreen(SessionScreen):
             self._changed = True
 
     def action_edit_reason(self) -> None:
-        self.query_one("#reason", Input).focus()
+        self.set_focus(self.query_one("#reason"))
 
     def action_tally(self) -> None:
         from haruon_tui.screens.tally import TallyScreen

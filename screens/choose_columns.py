@@ -24,6 +24,7 @@ class ChooseColumnsScreen(ModalScreen[frozenset[str] | None]):
     """Dismisses with the keys of the marked columns, None for Escape."""
 
     CSS_PATH = stylesheet("gguf")
+    AUTO_FOCUS = "SelectionList"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take them", priority=True),
@@ -45,9 +46,6 @@ class ChooseColumnsScreen(ModalScreen[frozenset[str] | None]):
                 id="columns",
             )
             yield Static(plain_text("Space: show or hide, Enter: take them, Esc: back", "dim"))
-
-    def on_mount(self) -> None:
-        self.query_one(SelectionList).focus()
 
     def action_take(self) -> None:
         self.dismiss(frozenset(self.query_one(SelectionList).selected))

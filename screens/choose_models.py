@@ -25,6 +25,7 @@ class ChooseModelsScreen(ModalScreen[list["Model"] | None]):
     """Dismisses with the marked models, in the order of the list; None for Escape."""
 
     CSS_PATH = stylesheet("choose_models")
+    AUTO_FOCUS = "#models"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take them", priority=True),
@@ -45,7 +46,6 @@ class ChooseModelsScreen(ModalScreen[list["Model"] | None]):
 
     def on_mount(self) -> None:
         self._list(self._chosen)
-        self.query_one("#models").focus()
 
     @property
     def _selection(self) -> SelectionList[int]:

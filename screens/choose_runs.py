@@ -25,6 +25,7 @@ class ChooseRunsScreen(ModalScreen[list[str] | None]):
     """Dismisses with the ids of the marked runs, None for Escape."""
 
     CSS_PATH = stylesheet("choose_runs")
+    AUTO_FOCUS = "SelectionList"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take them", priority=True),
@@ -47,9 +48,6 @@ class ChooseRunsScreen(ModalScreen[list[str] | None]):
                 id="choices",
             )
             yield Static(plain_text("Space: mark, Enter: take them, Esc: back", "dim"))
-
-    def on_mount(self) -> None:
-        self.query_one(SelectionList).focus()
 
     def action_take(self) -> None:
         marked = set(self.query_one(SelectionList).selected)

@@ -27,6 +27,7 @@ class ChooseSessionScreen(ModalScreen[Path | None]):
     """Dismisses with the file of a conversation, None for Escape."""
 
     CSS_PATH = stylesheet("prompt")
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("down", "move(1)", show=False, priority=True),
@@ -52,7 +53,6 @@ class ChooseSessionScreen(ModalScreen[Path | None]):
 
     def on_mount(self) -> None:
         self._search()
-        self.query_one(Input).focus()
 
     @on(Input.Changed)
     def _typed(self) -> None:

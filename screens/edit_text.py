@@ -18,6 +18,7 @@ class EditTextScreen(ModalScreen[str | None]):
     """Dismisses with the changed text, None for Escape."""
 
     CSS_PATH = stylesheet("whole_text")
+    AUTO_FOCUS = "TextArea"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("ctrl+g", "take", "Take it", priority=True),
@@ -33,9 +34,6 @@ class EditTextScreen(ModalScreen[str | None]):
             yield Static(plain_text(self._title, "bold"))
             yield TextArea(plain(self._text))
             yield Static(plain_text("^g: take it, Esc: back", "dim"))
-
-    def on_mount(self) -> None:
-        self.query_one(TextArea).focus()
 
     def action_take(self) -> None:
         self.dismiss(self.query_one(TextArea).text)

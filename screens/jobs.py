@@ -55,7 +55,7 @@ class JobsScreen(SessionScreen):
 
     def on_mount(self) -> None:
         self._table.add_columns(*[(name, name) for name in COLUMNS])
-        self._table.focus()
+        self.set_focus(self._table)
         self.set_interval(_SYNC_SECONDS, self.query_one(LogView).sync)
 
     @property
@@ -151,7 +151,7 @@ class JobsScreen(SessionScreen):
     @on(Input.Submitted, "#filter")
     def _filter_kept(self) -> None:
         self.query_one("#filter").display = bool(self._filter)
-        self._table.focus()
+        self.set_focus(self._table)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "remove":
@@ -164,13 +164,13 @@ class JobsScreen(SessionScreen):
     def action_filter(self) -> None:
         entry = self.query_one("#filter", Input)
         entry.display = True
-        entry.focus()
+        self.set_focus(entry)
 
     def action_clear_filter(self) -> None:
         entry = self.query_one("#filter", Input)
         entry.value = ""
         entry.display = False
-        self._table.focus()
+        self.set_focus(self._table)
 
     def action_remove(self) -> None:
         row = self._chosen()

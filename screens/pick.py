@@ -26,6 +26,7 @@ class PickScreen(ModalScreen[str | None]):
     where nothing fits it."""
 
     CSS_PATH = stylesheet("prompt")
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("down", "move(1)", show=False, priority=True),
@@ -53,7 +54,6 @@ class PickScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self._narrow("")
-        self.query_one(Input).focus()
 
     @property
     def _list(self) -> OptionList:

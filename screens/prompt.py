@@ -18,6 +18,7 @@ class PromptScreen(ModalScreen[str | None]):
     """Dismisses with the text, None for Escape. A text that `allow_empty` forbids is not taken."""
 
     CSS_PATH = stylesheet("prompt")
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Back")]
 
     def __init__(
@@ -34,9 +35,6 @@ class PromptScreen(ModalScreen[str | None]):
             yield Static(plain_text(self._question, "bold"))
             yield Input(self._initial, id="answer")
             yield Static(plain_text(f"{self._hint}  Enter: do it, Esc: back".strip(), "dim"))
-
-    def on_mount(self) -> None:
-        self.query_one(Input).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.value.strip() or self._allow_empty:

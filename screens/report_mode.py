@@ -283,7 +283,7 @@ class ReportModeScreen(SessionScreen):
         self._begin(case, of_set=of_set)
         self._show_answers(case.answers)
         self.set_class(False, "-typing")
-        self.query_one("#report").focus()
+        self.set_focus(self.query_one("#report"))
         kept = self._reported()
         self._show_note(kept.note if kept else "")
         if kept is not None:
@@ -315,7 +315,7 @@ class ReportModeScreen(SessionScreen):
         self.set_class(False, "-typing")
         self.writing, self._words = True, "asked …"
         report = self.query_one("#report", VerticalScroll)
-        report.focus()
+        self.set_focus(report)
         report.anchor()
         self.processes.generate(
             self._told(),
@@ -342,7 +342,7 @@ class ReportModeScreen(SessionScreen):
     @on(Input.Submitted, "#note")
     def _note_done(self) -> None:
         self._save_note()
-        self.query_one("#report").focus()
+        self.set_focus(self.query_one("#report"))
 
     def _save_note(self) -> None:
         if self._note_timer:
@@ -377,7 +377,7 @@ class ReportModeScreen(SessionScreen):
         elif isinstance(self.focused, TextArea | Input):
             self._save_note()
             self.set_class(False, "-typing")
-            self.query_one("#report").focus()
+            self.set_focus(self.query_one("#report"))
         elif self._is_typed():
             question = ConfirmScreen(
                 "Leave report mode?", "What you typed is in no report yet.", "Leave"
@@ -393,10 +393,10 @@ class ReportModeScreen(SessionScreen):
 
     def action_edit(self) -> None:
         self.set_class(True, "-typing")
-        self.query_one(f"#{TRAITS[0].key}", TextArea).focus()
+        self.set_focus(self.query_one(f"#{TRAITS[0].key}"))
 
     def action_edit_note(self) -> None:
-        self.query_one("#note", Input).focus()
+        self.set_focus(self.query_one("#note"))
 
     def action_generate(self) -> None:
         answers = self._answers()
@@ -404,7 +404,7 @@ class ReportModeScreen(SessionScreen):
             named = ", ".join(trait.korean for trait in empty)
             self.notify(f"Still without an answer: {named}.", severity="warning")
             self.action_edit()
-            self.query_one(f"#{empty[0].key}", TextArea).focus()
+            self.set_focus(self.query_one(f"#{empty[0].key}"))
             return
         case, of_set = self.case, self._of_set
         if case is None or answers != _as_typed(case.answers):

@@ -18,6 +18,7 @@ class WholeTextScreen(ModalScreen[None]):
     """Scrolls; Escape leaves."""
 
     CSS_PATH = stylesheet("whole_text")
+    AUTO_FOCUS = "VerticalScroll"
     BINDINGS: ClassVar = [Binding("escape,q", "dismiss(None)", "Back")]
 
     def __init__(self, title: str, text: str) -> None:
@@ -31,6 +32,3 @@ class WholeTextScreen(ModalScreen[None]):
             with VerticalScroll():
                 yield Static(plain_text(self._text))
             yield Static(plain_text("Esc: back", "dim"))
-
-    def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()

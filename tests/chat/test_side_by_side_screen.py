@@ -51,7 +51,9 @@ def opened(ready: None, until: Any) -> Any:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ChatSideBySideScreen))
         screen: ChatSideBySideScreen = app.screen
-        await until(pilot, lambda: screen.compared)
+        await until(
+            pilot, lambda: screen.compared and screen.focused and screen.focused.id == "prompt"
+        )
         return screen
 
     return open_both
@@ -77,7 +79,7 @@ async def test_two_files_answer_and_the_vote_is_kept_with_its_reason(
     app = make_app()
     async with app.run_test(size=size, notifications=True) as pilot:
         screen = await opened(app, pilot)
-        assert "in turn: speed can be compared" in words(text_of, app)
+        await until(pilot, lambda: "in turn: speed can be compared" in words(text_of, app))
         await ask(pilot, until, screen, "안녕")
         await until(pilot, lambda: "which is best? a b" in words(text_of, app))
         shown = words(text_of, app)
