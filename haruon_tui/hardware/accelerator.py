@@ -50,6 +50,8 @@ def video_memory(
     if training is None:
         found = "no estimate: the model's config.json is not here yet"
         return Row(key, title, found, "as much as the model takes", _NOTHING)
+    usable = [one for one in reading.gpus if chosen is None or one.index in chosen]
+    training = training.on_gpu(_newest(usable))
     apple = apple_silicon() and not reading.gpus
     need = training.bytes("mps" if apple else "cuda")
     words = f"{gib(need)} for {training.words}, by estimate"
@@ -65,7 +67,6 @@ def video_memory(
             return Row(key, title, "none", words, _NOTHING)
         return _no_gpu(training, words)
     found = "; ".join(_room(one, need) for one in reading.gpus)
-    usable = [one for one in reading.gpus if chosen is None or one.index in chosen]
     if not usable:
         found += "; hardware.gpus lets jobs use none of them"
         if not needed:
@@ -127,25 +128,26 @@ def capability(precision: str, reading: Reading) -> Row:
     key, title, words = "capability", "Compute capability", "8.0 for bf16 and flash attention"
     if not reading.gpus:
         return Row(key, title, _why_none(reading), words, _NOTHING)
-    known = [one.compute_capability for one in reading.gpus if one.compute_capability]
+    newest = _newest(reading.gpus)
     found = "; ".join(f"{one.index}: {_capability(one)}" for one in reading.gpus)
-    if not known:
+    if newest is None:
         return _row(
             key, title, f"unknown: {found}", words, "warning", f"{_SMI} is too old to tell", _SMI
         )
     built = cuda.version(torch_cuda())
     least = cuda.LEAST_CAPABILITY.get(built[0]) if built else None
-    if built and least and max(known) < least:
+    if built and least and newest < least:
         install = ".venv/bin/python -m pip install --force-reinstall torch==2.8.0"
         do = f"CUDA {built[0]} left this GPU behind; a torch for CUDA 12 has it: {install}"
         words = f"{cuda.dotted(least)} for this torch"
         return Row(key, title, found, words, "fails", do, (install,))
-    if max(known) >= cuda.BF16:
+    if newest >= cuda.BF16:
         return Row(key, title, found, words, "ok")
     half = 'train.precision = "fp16"'
     if precision == "bf16":
         return Row(key, title, found, words, "warning", f"{half}: bf16 is slow here", (), (half,))
-    return Row(key, title, f"{found}; fp16 is taken", words, "ok")
+    taken = "fp32" if precision == "auto" else precision
+    return Row(key, title, f"{found}; {taken} is taken", words, "ok")
 
 
 def processes(reading: Reading, found: list[GpuProcess] | None) -> Row:
@@ -238,6 +240,11 @@ def _room(one: Gpu, need: int) -> str:
     free = one.memory_free
     state = "free N/A" if free is None else f"{gib(free)} free"
     return f"{one.index}: {state} of {gib(one.memory_total)}"
+
+
+def _newest(gpus: list[Gpu]) -> tuple[int, int] | None:
+    """The highest compute capability of those that tell it."""
+    return max((one.compute_capability for one in gpus if one.compute_capability), default=None)
 
 
 def _capability(one: Gpu) -> str:

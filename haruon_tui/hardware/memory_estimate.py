@@ -43,6 +43,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from haruon_tui.hardware import cuda, processor
 from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.settings import TrainSettings
 
@@ -100,7 +101,7 @@ def estimate(
 ) -> Estimate:
     """The peak of a training step in one process, without what is resident after the imports.
     `length` is the longest example in tokens, `train.max_length` unless told otherwise."""
-    size = number_bytes(train)
+    size = number_bytes(train, device)
     trained = trained_parameters(architecture, train)
     full = train.method == "full"
     longest = train.max_length if length is None else length
@@ -124,7 +125,7 @@ def estimate(
         optimizer=8 * trained // shards,
         activations=round(layers),
         logits=round(logits),
-        buffers=round(_RUNTIME[device] + _slack(train, layers, logits, device)),
+        buffers=round(_RUNTIME[device] + _slack(train, size, layers, logits, device)),
     )
 
 
@@ -151,9 +152,22 @@ def what_fits(
     return found
 
 
-def number_bytes(train: TrainSettings) -> int:
-    """Bytes of a number in the precision; "auto" takes the smaller, as most hardware has bf16."""
-    return 4 if train.precision == "fp32" else 2
+def number_bytes(train: TrainSettings, device: DeviceKind) -> int:
+    """Bytes of a number in the precision that haruon_tui.model.compute takes on the device. What
+    a GPU has of bf16 is not known here: `on_gpu` says it."""
+    if train.precision == "auto":
+        has_bf16 = device == "cuda" or (device == "cpu" and processor.multiplies_bf16())
+        return 2 if has_bf16 else 4
+    on_cpu = train.precision == "fp16" and device == "cpu"
+    return 4 if train.precision == "fp32" or on_cpu else 2
+
+
+def on_gpu(train: TrainSettings, capability: tuple[int, int] | None) -> TrainSettings:
+    """The settings as a GPU of that compute capability computes them: "auto" is fp32 where it
+    multiplies no bf16. One that is not known has it."""
+    if train.precision != "auto" or capability is None or capability >= cuda.BF16:
+        return train
+    return train.model_copy(update={"precision": "fp32"})
 
 
 def trained_parameters(architecture: Architecture, train: TrainSettings) -> int:
@@ -187,12 +201,14 @@ def _logits(
     return size * (rows * a.vocabulary + tokens * a.hidden)
 
 
-def _slack(train: TrainSettings, layers: float, logits: float, device: DeviceKind) -> float:
+def _slack(
+    train: TrainSettings, size: int, layers: float, logits: float, device: DeviceKind
+) -> float:
     """What the allocator cannot use."""
     if device != "cpu":
         return _GPU_SLACK * (layers + logits)
     if train.method == "full":
-        plain, checkpointing = (0.72, 1.15) if number_bytes(train) < 4 else (0.34, 0.95)
+        plain, checkpointing = (0.72, 1.15) if size < 4 else (0.34, 0.95)
         share = checkpointing if train.gradient_checkpointing else plain
         return share * (layers + logits)
     if train.gradient_checkpointing:

@@ -16,9 +16,10 @@ from haruon_tui.hardware.memory_estimate import (
     Estimate,
     Suggestion,
     estimate,
+    on_gpu,
     what_fits,
 )
-from haruon_tui.settings import Settings
+from haruon_tui.settings import Settings, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -61,32 +62,35 @@ def plan_memory(settings: Settings, reading: Reading | None = None) -> MemoryPla
     architecture = architecture_of(settings)
     if architecture is None:
         return None
-    kind, device, free, total = _device(settings, reading or read_gpus())
+    kind, device, free, total, train = _device(settings, reading or read_gpus())
     return MemoryPlan(
         architecture,
         kind,
         device,
         free,
         total,
-        estimate(architecture, settings.train, device=kind),
-        what_fits(architecture, settings.train, free, kind) if free is not None else [],
+        estimate(architecture, train, device=kind),
+        what_fits(architecture, train, free, kind) if free is not None else [],
     )
 
 
 def _device(
     settings: Settings, reading: Reading
-) -> tuple[DeviceKind, str, int | None, int | None]:
+) -> tuple[DeviceKind, str, int | None, int | None, TrainSettings]:
+    """What computes, its free and total bytes, and the settings as it computes them."""
+    train = settings.train
     if reading.problem and settings.hardware.gpus != []:
-        return "cuda", f"GPU, unknown: {reading.problem}", None, None
+        return "cuda", f"GPU, unknown: {reading.problem}", None, None, train
     gpus = [gpu for gpu in reading.gpus if _allowed(gpu, settings)]
     if gpus:
         freest = max(gpus, key=lambda gpu: gpu.memory_free if gpu.memory_free is not None else -1)
         name = f"GPU {freest.index} ({freest.name})"
-        return "cuda", name, freest.memory_free, freest.memory_total
+        computed = on_gpu(train, freest.compute_capability)
+        return "cuda", name, freest.memory_free, freest.memory_total, computed
     free, total = available_memory()
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return "mps", "Apple GPU, shared memory", free, total
-    return "cpu", "CPU", free, total
+        return "mps", "Apple GPU, shared memory", free, total, train
+    return "cpu", "CPU", free, total, train
 
 
 def _allowed(gpu: Gpu, settings: Settings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -99,10 +100,21 @@ def instructions(machine: str = "") -> Row:
 
 def cpu_flags() -> frozenset[str]:
     """The flags of the first core as Linux names them; empty elsewhere."""
+    return _flags(CPUINFO)
+
+
+@functools.cache
+def _flags(file: Path) -> frozenset[str]:
     for key in ("flags", "Features"):
-        if value := cpuinfo(key):
+        if value := _value(file, key):
             return frozenset(value.split())
     return frozenset()
+
+
+def multiplies_bf16() -> bool:
+    """Whether torch trains in bf16 on this CPU when the precision is "auto", as
+    haruon_tui.model.compute has it, without torch."""
+    return not cpu_flags().isdisjoint(("avx512_bf16", "amx_tile"))
 
 
 def processor_name() -> str:
@@ -111,8 +123,12 @@ def processor_name() -> str:
 
 def cpuinfo(key: str) -> str:
     """The first value of `key` in /proc/cpuinfo; empty where there is none."""
+    return _value(CPUINFO, key)
+
+
+def _value(file: Path, key: str) -> str:
     try:
-        for line in CPUINFO.read_text("utf-8", errors="replace").splitlines():
+        for line in file.read_text("utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == key:
                 return value.strip()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from haruon_tui.hardware.architecture import Architecture, architecture_of
 from haruon_tui.hardware.memory_estimate import (
     DeviceKind,
     estimate,
+    on_gpu,
     trained_parameters,
     what_fits,
 )
@@ -52,6 +53,10 @@ class Training:
         train = self.train
         saved = " with activation checkpointing" if train.gradient_checkpointing else ""
         return f"{train.method}{saved}, batch {train.batch_size} x {train.max_length} tokens"
+
+    def on_gpu(self, capability: tuple[int, int] | None) -> Training:
+        """As a GPU of that compute capability computes it."""
+        return replace(self, train=on_gpu(self.train, capability))
 
     def bytes(self, device: DeviceKind = "cuda") -> int:
         """By haruon_tui.hardware.memory_estimate."""

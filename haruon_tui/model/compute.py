@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Literal
 
-from haruon_tui.hardware import cgroup
+from haruon_tui.hardware import cgroup, cuda
 
 if TYPE_CHECKING:
     import torch
@@ -66,13 +66,19 @@ def dtype(precision: Precision) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
 
 
+def capability() -> tuple[int, int] | None:
+    """The GPU's compute capability; None without one of CUDA."""
+    import torch
+
+    return torch.cuda.get_device_capability() if device() == "cuda" else None
+
+
 def _multiplies_bf16() -> bool:
     import torch
 
-    where = device()
-    if where == "cuda":
+    if gpu := capability():
         # is_bf16_supported() also counts emulation, which is slower than fp32.
-        return torch.cuda.get_device_capability() >= (8, 0)
-    return where == "cpu" and bool(
+        return gpu >= cuda.BF16
+    return device() == "cpu" and bool(
         torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     )

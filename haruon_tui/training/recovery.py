@@ -21,8 +21,9 @@ from haruon_tui import artifacts
 from haruon_tui.errors import StageError
 from haruon_tui.hardware.architecture import Architecture
 from haruon_tui.hardware.gpu_wait import gib
-from haruon_tui.hardware.memory_estimate import estimate, largest_batch
+from haruon_tui.hardware.memory_estimate import estimate, largest_batch, on_gpu
 from haruon_tui.jobs.context import JobContext
+from haruon_tui.model import compute
 from haruon_tui.settings import TrainSettings
 from haruon_tui.training.checkpoints import Checkpoints, Progress
 
@@ -30,6 +31,7 @@ _BATCHES = "batches.json"
 
 _NO_MEMORY = (
     "can't allocate memory",  # torch's allocator on a CPU
+    "Cannot allocate memory",  # what the system says of a file that is to be mapped
     "backend out of memory",  # MPS
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",
@@ -45,7 +47,7 @@ _BYTES_PER_TRAINED = 12
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device or the machine had too little memory; not every backend has an error of
     its own for it."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
 
@@ -59,7 +61,7 @@ def smaller_batches(
     Raises StageError where the settings do not allow it or one example is too much.
     """
     total = wanted.batch_size * wanted.accumulation
-    reason = str(error).strip().split("\n")[0][:200]
+    reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
     if wanted.on_out_of_memory == "fail" or wanted.batch_size == 1:
         raise StageError(
             f"out of memory with {_examples(wanted.batch_size)} at once: {reason}",
@@ -88,7 +90,7 @@ def batches_that_fit(
 ) -> TrainSettings:
     """The settings, or such with fewer examples of `longest` tokens at once where by estimate a
     GPU of `room` bytes does not hold as many: said in the log, and remembered."""
-    sized = wanted.model_copy(update={"max_length": longest})
+    sized = on_gpu(wanted.model_copy(update={"max_length": longest}), compute.capability())
     if wanted.on_out_of_memory == "fail" or estimate(architecture, sized).total <= room:
         return wanted
     batch = largest_batch(architecture, sized, room, "cuda")

@@ -170,7 +170,7 @@ def _work(params: Params, job: JobContext) -> Result:
     while trainer is None:
         try:
             trainer = _train(params, job, tokenizer, train, evaluation, checkpoints)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not recovery.is_out_of_memory(error):
                 raise
             smaller = recovery.smaller_batches(params.settings, error, job, checkpoints)
@@ -222,7 +222,7 @@ def _fit_memory(params: Params, longest: int, job: JobContext) -> None:
     training will take by estimate, and wait until its GPU has that free."""
     from haruon_tui.hardware.architecture import from_config
     from haruon_tui.hardware.gpu_wait import gib, memory_of, wait_for_memory
-    from haruon_tui.hardware.memory_estimate import DeviceKind, estimate
+    from haruon_tui.hardware.memory_estimate import DeviceKind, estimate, on_gpu
     from haruon_tui.model import compute
     from haruon_tui.training import recovery
 
@@ -236,6 +236,7 @@ def _fit_memory(params: Params, longest: int, job: JobContext) -> None:
     longest = min(longest, wanted.max_length)
     if room := memory_of(job):
         wanted = recovery.batches_that_fit(wanted, architecture, longest, room, job)
+    wanted = on_gpu(wanted, compute.capability())
     needed = estimate(architecture, wanted, device=kind, length=longest).total
     job.log(f"takes about {gib(needed)} by estimate, over what the imports take")
     wait_for_memory(job, needed)

@@ -103,6 +103,29 @@ def test_batches_that_a_gpu_could_never_hold_are_made_smaller_ahead_and_remember
     assert told[1]["values"] == {"batch_size": [16, batch], "accumulation": [1, accumulation]}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "unable to mmap 4988000 bytes from file <adapter>: Cannot allocate memory (12)"
+        ),
+    ],
+)
+def test_a_system_without_memory_is_no_crash(
+    training: Any, before_batch: Any, error: Exception
+) -> None:
+    def hook(before: int) -> None:
+        if before == 0:
+            raise error
+
+    before_batch(hook)
+    assert training.run().steps == STEPS
+    (said,) = warnings(training)
+    assert "now 1 at once" in said
+    assert (str(error) or "MemoryError") in said
+
+
 def test_too_little_memory_in_the_first_step_begins_again(
     training: Any, before_batch: Any
 ) -> None:
