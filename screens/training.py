@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, VerticalScroll
 from textual.widgets import Static
 
 from haruon_tui.screens.actions import Mode, bindings
@@ -30,6 +30,7 @@ from haruon_tui.screens.training_figures import (
 )
 from haruon_tui.screens.widgets.answers_view import answers_text, newest_text
 from haruon_tui.screens.widgets.chart import Chart, Overlay, extent
+from haruon_tui.screens.widgets.charts_area import ChartsArea
 from haruon_tui.screens.widgets.figures import Figures
 from haruon_tui.screens.widgets.uses_panel import UsesPanel
 from haruon_tui.styles import stylesheet
@@ -48,8 +49,8 @@ _EMPTY = "The loss curve appears here as soon as a training runs."
 
 
 class TrainingScreen(StageScreen):
-    """The curves on top or at the left, the figures below or at the right of them. On a tall and
-    wide screen every metric has its chart, else `c` shows the next one."""
+    """The curves on top or at the left, the figures below or at the right of them. Where there is
+    room every metric has its chart, else `c` shows the next one."""
 
     CSS_PATH = stylesheet("training")
     BINDINGS = bindings("training", "stage", "job")
@@ -70,11 +71,7 @@ class TrainingScreen(StageScreen):
         with VerticalScroll(id="runs"):
             yield Static("", id="comparison", markup=False)
         with Container(id="training"):
-            with Vertical(id="curves"):
-                yield Chart(METRICS[0], self.chart_view, empty=_EMPTY, id="chart")
-                with Horizontal(id="others"):
-                    for metric in METRICS[1:]:
-                        yield Chart(metric, self.chart_view, classes="other")
+            yield ChartsArea(METRICS, self.chart_view, empty=_EMPTY, id="curves")
             with Container(id="facts"):
                 yield Figures(id="figures")
                 yield UsesPanel(id="uses")

@@ -9,7 +9,7 @@ from pathlib import Path
 from haruon_tui.app import HaruonApp
 from haruon_tui.workspace import Workspace
 
-PICTURES = {"4": "training", "5": "evaluate", "6": "gguf"}
+PICTURES = {"4": "training", "5": "evaluate", "6": "gguf", "7": "chat"}
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 
 

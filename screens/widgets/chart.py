@@ -20,7 +20,15 @@ from textual.widget import Widget
 from haruon_tui.jobs.series import Series
 from haruon_tui.jobs.smoothing import Smoothed
 from haruon_tui.screens.chart_view import ChartView
-from haruon_tui.screens.widgets.curve_picture import Cell, Curve, Mark, Picture, Window, picture
+from haruon_tui.screens.widgets.curve_picture import (
+    Cell,
+    Curve,
+    Mark,
+    Picture,
+    Window,
+    has_room,
+    picture,
+)
 
 if TYPE_CHECKING:
     from haruon_tui.jobs.curve import Curves
@@ -174,7 +182,9 @@ class Chart(Widget):
         if self._picture is not None:
             self._lines += [_strip(row, styles) for row in self._picture.rows]
         elif self._has_points():
-            self._lines.append(Strip([Segment("No finite point here.", styles["axis"])]))
+            room = has_room(self.size.width, self.size.height - 1)
+            words = "No finite point here." if room else "No room for the curve."
+            self._lines.append(Strip([Segment(words, styles["axis"])]))
         self.refresh()
         if behind:
             self._timer = self.set_timer(_SECONDS_WHILE_BEHIND, self.draw)

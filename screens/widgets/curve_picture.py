@@ -77,6 +77,11 @@ class Picture:
         return self.left + min(self.columns - 1, int(share * self.columns))
 
 
+def has_room(width: int, height: int) -> bool:
+    """Whether a picture of so many cells shows anything."""
+    return width >= LEAST_WIDTH and height >= LEAST_HEIGHT
+
+
 def picture(
     curves: Sequence[Curve],
     marks: Sequence[Mark],
@@ -89,7 +94,7 @@ def picture(
 ) -> Picture | None:
     """Draw within `width` and `height` cells; None where nothing finite is in the window or there
     is no room."""
-    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+    if not has_room(width, height):
         return None
     upright = _scale(curves, window, log)
     if upright is None:

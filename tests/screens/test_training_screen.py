@@ -199,6 +199,27 @@ async def test_on_a_large_screen_every_metric_has_its_chart(make_app, engine, un
         assert shown == {"loss", "learning_rate", "grad_norm", "mfu"}
 
 
+@pytest.mark.parametrize(
+    "size", [(80, 24), (100, 30), (110, 50), (120, 36), (130, 38), (155, 40), (160, 45), (250, 36)]
+)
+async def test_every_chart_that_is_seen_has_room_for_its_curve(
+    make_app, engine, until, text_of, size
+):
+    run = engine.add("train")
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("4")
+        points = [
+            point(s, loss=9.0 / s, learning_rate=1e-3, grad_norm=2.5, mfu=0.4, tokens_per_second=9)
+            for s in (1, 2, 3)
+        ]
+        engine.push(run, engine.status(State.RUNNING), *points)
+        await drawn(pilot, app, until)
+        charts = [one for one in app.screen.query(Chart) if one.is_on_screen]
+        await until(pilot, lambda: all(one._picture for one in charts), "a chart without a curve")
+        assert not re.search("No room|No finite", text_of(app))
+
+
 async def test_a_failed_training_has_room_for_all_of_its_error(make_app, engine, until, text_of):
     run = engine.add("train", State.FAILED)
     error = {"what": "out of memory", "where": "step 3", "expected": "8 GB", "do": "halve it"}
