@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import SelectionList, Static
+from textual.widgets import Static
 from textual.widgets.selection_list import Selection
 
 from haruon_tui.screens.plain_text import plain_text
+from haruon_tui.screens.widgets.marked_list import MarkedList
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ChooseColumnsScreen(ModalScreen[frozenset[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static(plain_text("Columns of the table", "bold"))
-            yield SelectionList(
+            yield MarkedList(
                 *(
                     Selection(Text(f"{one.title:<10} {one.help}"), one.key, one.key in self._shown)
                     for one in self._columns
@@ -48,4 +49,4 @@ class ChooseColumnsScreen(ModalScreen[frozenset[str] | None]):
             yield Static(plain_text("Space: show or hide, Enter: take them, Esc: back", "dim"))
 
     def action_take(self) -> None:
-        self.dismiss(frozenset(self.query_one(SelectionList).selected))
+        self.dismiss(frozenset(self.query_one(MarkedList).selected))

@@ -10,11 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, SelectionList, Static
+from textual.widgets import Input, Static
 from textual.widgets.selection_list import Selection
 
 from haruon_tui.screens.plain_text import one_line, plain_text
 from haruon_tui.screens.reading import read_off_loop
+from haruon_tui.screens.widgets.marked_list import MarkedList
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class ChooseModelsScreen(ModalScreen[list["Model"] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
-            yield Static(plain_text(f"Two to {self._most} models, on the same question", "bold"))
-            yield SelectionList(id="models")
+            yield Static(plain_text(f"2 to {self._most} models, on the same question", "bold"))
+            yield MarkedList(id="models")
             yield Input(placeholder="or a path, or http://…/v1", id="typed", compact=True)
             yield Static(plain_text("Space: mark   Enter: take them   Esc: back", "dim"))
 
@@ -48,8 +49,8 @@ class ChooseModelsScreen(ModalScreen[list["Model"] | None]):
         self._list(self._chosen)
 
     @property
-    def _selection(self) -> SelectionList[int]:
-        return self.query_one("#models", SelectionList)
+    def _selection(self) -> MarkedList:
+        return self.query_one("#models", MarkedList)
 
     def _list(self, marked: Sequence[Model]) -> None:
         from haruon_tui.chat.models import names_of

@@ -11,10 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import SelectionList, Static
+from textual.widgets import Static
 from textual.widgets.selection_list import Selection
 
 from haruon_tui.screens.plain_text import one_line, plain_text
+from haruon_tui.screens.widgets.marked_list import MarkedList
 from haruon_tui.styles import stylesheet
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class ChooseRunsScreen(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static(plain_text(f"Earlier runs to see beside this one, at most {self._most}"))
-            yield SelectionList(
+            yield MarkedList(
                 *(
                     Selection(Text(run_title(row)), row.run.id, row.run.id in self._chosen)
                     for row in self._rows
@@ -50,7 +51,7 @@ class ChooseRunsScreen(ModalScreen[list[str] | None]):
             yield Static(plain_text("Space: mark, Enter: take them, Esc: back", "dim"))
 
     def action_take(self) -> None:
-        marked = set(self.query_one(SelectionList).selected)
+        marked = set(self.query_one(MarkedList).selected)
         self.dismiss([row.run.id for row in self._rows if row.run.id in marked][: self._most])
 
 
