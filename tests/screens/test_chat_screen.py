@@ -165,7 +165,7 @@ async def test_the_model_is_told_what_was_said_before_and_a_new_conversation_for
         await pilot.press("ctrl+n", "c", "enter")
         await until(pilot, lambda: len(clients[0].asked) == 3)
         assert [m["content"] for m in clients[0].asked[2][1:]] == ["c"]
-        assert "하나" not in text_of(app)
+        await until(pilot, lambda: "하나" not in text_of(app), "still on the screen")
 
 
 async def test_esc_stops_the_answer(make_app, clients, models, open_chat, until, text_of):
