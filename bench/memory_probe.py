@@ -50,7 +50,7 @@ def measure(model: Path, wanted: TrainSettings, length: int, steps: int) -> dict
                 "allocated": torch.cuda.max_memory_allocated(),
                 "reserved": torch.cuda.max_memory_reserved(),
             }
-    return {"peak": _status("VmHWM") - before, "resident_before": before}
+    return {"peak": process_bytes("VmHWM") - before, "resident_before": before}
 
 
 def _use_kernels(wanted: TrainSettings) -> None:
@@ -73,10 +73,10 @@ def gpu_memory_in_use() -> int:
 
 
 def _resident() -> int:
-    return _status("VmRSS")
+    return process_bytes("VmRSS")
 
 
-def _status(key: str) -> int:
+def process_bytes(key: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024

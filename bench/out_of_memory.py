@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import random_model
-from bench.memory_probe import _status
+from bench.memory_probe import process_bytes
 from haruon_tui import profiles
 from haruon_tui.dataset import composer, records
 from haruon_tui.hardware import architecture
@@ -150,7 +150,7 @@ def _limit_gpu() -> None:
 
 
 def _limit_address_space() -> None:
-    now, peak = _status("VmSize"), _status("VmPeak")
+    now, peak = process_bytes("VmSize"), process_bytes("VmPeak")
     allowed = int(now + _LEFT * (peak - now))
     resource.setrlimit(resource.RLIMIT_AS, (allowed, resource.RLIM_INFINITY))
 

@@ -149,14 +149,20 @@ class ReportModeScreen(SessionScreen):
             case Done():
                 self.writing, self._done = False, event
                 self._words = timings(event)
-                report = self.query_one("#report", VerticalScroll)
-                report.anchor(False)
-                report.scroll_home(animate=False)
+                self._to_the_top()
             case Failed():
                 self.writing = False
+                self._to_the_top()
                 self._words = "✗ " + one_line("; ".join(filter(None, (event.what, event.do))))
         self._changed = True
         self.refresh_bindings()
+
+    def _to_the_top(self) -> None:
+        """From the end, which was followed. Text that is shorter than the pane stood at its foot,
+        which is above the top as scrolling counts."""
+        report = self.query_one("#report", VerticalScroll)
+        report.anchor(False)
+        report.scroll_home(animate=False, force=True)
 
     def on_watched(self, message: Watched) -> None:
         said = message.said

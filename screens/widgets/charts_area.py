@@ -12,7 +12,7 @@ from haruon_tui.screens.chart_view import ChartView
 from haruon_tui.screens.widgets.chart import Chart, Metric
 from haruon_tui.screens.widgets.curve_picture import LEAST_WIDTH
 
-_OTHERS_HEIGHT = 12
+_OTHERS_HEIGHT = 12  # as styles/training.tcss has it
 _MAIN_HEIGHT = 14
 """What the first chart keeps at least."""
 

@@ -55,6 +55,9 @@ async def test_a_case_is_written_checked_judged_and_counted_and_there_again_afte
         await pilot.press("n")
         await until(pilot, lambda: "한글" in app.screen.text, "nothing was written")
         await until(pilot, lambda: "report saved" in words(text_of, app), "it was not saved")
+        report, written = (app.screen.query_one(id) for id in ("#report", "#text"))
+        await until(pilot, lambda: written.region.y == report.region.y, "it does not begin on top")
+        assert "한글" in text_of(app)
         assert "case 1/2" in words(text_of, app)
         states = {check["name"]: check["state"] for check in app.screen.checks}
         assert "failed" in states.values(), "a report of one word is no report"
