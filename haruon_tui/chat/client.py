@@ -17,6 +17,7 @@ from typing import Any
 
 from haruon_tui.chat import protocol
 from haruon_tui.chat.protocol import Done, Event, Failed, Loaded, Message, Prompt, Sampling, Token
+from haruon_tui.chat.scarce_memory import FREE_MEMORY, lacks_memory
 from haruon_tui.errors import StageError
 
 _CLOSE_SECONDS = 2.0
@@ -230,11 +231,12 @@ class ChatClient:
         if code < 0:
             known = -code in {one.value for one in signal.Signals}
             how = f"by {signal.Signals(-code).name if known else f'signal {-code}'}"
+        words = self._last_words()
         return StageError(
-            f"the chat worker was ended {how}{self._last_words()}",
+            f"the chat worker was ended {how}{words}",
             where=str(self.path),
-            do="free memory, lower chat.context, or take a smaller quantization"
-            if code == -signal.SIGKILL
+            do=FREE_MEMORY
+            if code == -signal.SIGKILL or lacks_memory(words)
             else "haruon gguf verify tells whether the file is sound",
         )
 

@@ -26,6 +26,7 @@ from haruon_tui.chat.protocol import (
     Rendered,
     Token,
 )
+from haruon_tui.chat.scarce_memory import FREE_MEMORY, lacks_memory
 from haruon_tui.chat.stop_strings import StopStrings
 from haruon_tui.errors import StageError
 from haruon_tui.gguf.native import Log, usable_cores
@@ -62,12 +63,18 @@ class Engine:
                     op_offload=load.gpu_layers != 0,
                     verbose=True,
                 )
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
+            said = log.complaint() or str(error)
+            little = isinstance(error, MemoryError) or lacks_memory(said)
             raise StageError(
-                f"llama.cpp cannot load it: {log.complaint() or error}",
+                f"llama.cpp cannot load it: {said}",
                 where=load.path,
-                expected="a whole GGUF file of an architecture it knows",
-                do="haruon gguf verify, or convert and quantize it again",
+                expected="memory for it and for its context"
+                if little
+                else "a whole GGUF file of an architecture it knows",
+                do=FREE_MEMORY
+                if little
+                else "haruon gguf verify, or convert and quantize it again",
             ) from error
         self._llama.verbose = False
         self._context = load.context

@@ -260,6 +260,29 @@ def test_the_last_words_of_a_dying_worker_are_passed_on(
         client(short_answer).start()
 
 
+def test_too_little_memory_is_told_from_a_bad_file(short_answer: Path) -> None:
+    limited = """if True:
+        import resource, sys
+        from pathlib import Path
+        from haruon_tui.chat.client import ChatClient
+        from haruon_tui.errors import StageError
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
+        try:
+            ChatClient(Path(sys.argv[1]), context=1 << 24).start()
+        except StageError as error:
+            print(error.what, error.do, sep="\\n")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", limited, str(short_answer)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    what, do = done.stdout.splitlines()
+    assert "failed to allocate" in what
+    assert "chat.context" in do
+
+
 def test_closing_ends_the_worker_in_the_middle_of_an_answer(
     client: Any, endless_answer: Path
 ) -> None:
