@@ -6,6 +6,7 @@ A *fault* is what happens instead of, or to, one answer:
 
     429 503     a rate limit with Retry-After in seconds; an overload with an HTTP date
     500         an internal error
+    late        a good completion, but not before `release` is set
     timeout     no answer until the client goes
     cut         half of the announced body, then the connection closes
     html        200 with a page that is no JSON
@@ -60,6 +61,7 @@ class GenerationServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.choose, self.forms, self.refusal = choose, forms, refusal
         self.delay, self.retry_after, self.usage = delay, retry_after, usage
+        self.release = threading.Event()
         self.lock = threading.Lock()
         self.requests = 0
         self.arrivals: list[float] = []
@@ -141,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.close_connection = True
                 return
+            if fault == "late":
+                server.release.wait()
             digest = _digest(body["messages"])
             self._send(200, whole, {})
             with server.lock:

@@ -20,16 +20,26 @@ class _Server:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.in_flight = 0
+        self.rests = 0
+        """How often it has been left out. What was sent before the last time says nothing new."""
         self.failures = 0
+        """In a row."""
         self.wakes = 0.0
 
     def rest(self, asked: float | None) -> float:
         """Leave it out for a while, or as long as it asks for; returns the seconds."""
+        self.rests += 1
         self.failures += 1
         own = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.failures - 1, 10))
         seconds = own if asked is None else asked
         self.wakes = time.monotonic() + seconds
         return seconds
+
+    def answered(self) -> bool:
+        """It is there; returns whether it had failed before."""
+        had_failed = self.failures > 0
+        self.failures, self.wakes = 0, 0.0
+        return had_failed
 
 
 class Servers:
@@ -62,21 +72,22 @@ class Servers:
         """One request. Raises Failed or Refused; Unusable when no server is left."""
         while True:
             server = self._least_busy()
+            rests = server.rests
             server.in_flight += 1
             try:
                 answer = await server.endpoint.ask(messages, arguments)
             except Failed as failed:
                 self.url = server.endpoint.url
-                self._let_rest(server, failed)
+                if server.rests == rests:
+                    self._let_rest(server, failed)
                 if failed.maybe_paid or not self._others_awake(server):
                     raise
             except Unusable as unusable:
                 self.url = server.endpoint.url
                 self._leave_out(server, unusable)
             else:
-                if server.failures:
+                if server.rests == rests and server.answered():
                     self._say(f"{server.endpoint.url} answers again", "info")
-                server.failures, server.wakes = 0, 0.0
                 return answer
             finally:
                 server.in_flight -= 1
