@@ -6,7 +6,6 @@ A *fault* is what happens instead of, or to, one answer:
 
     429 503     a rate limit with Retry-After in seconds; an overload with an HTTP date
     500         an internal error
-    late        a good completion, but not before `release` is set
     timeout     no answer until the client goes
     cut         half of the announced body, then the connection closes
     html        200 with a page that is no JSON
@@ -17,6 +16,8 @@ A *fault* is what happens instead of, or to, one answer:
     echo        500 with the request's Authorization in its words
     told        a good completion that repeats the key in a sentence
     401 402 403 404
+
+With "late " before it nothing comes before `release` is set. "good" is no fault.
 """
 
 from __future__ import annotations
@@ -119,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, fault: str, body: dict[str, Any]) -> None:
         server = self.server
+        if fault.startswith("late "):
+            server.release.wait()
+            fault = fault.removeprefix("late ")
         if fault == "form":
             self._error(server.refusal, "'response_format' of this type is not supported")
         elif fault == "429":
@@ -143,8 +147,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.close_connection = True
                 return
-            if fault == "late":
-                server.release.wait()
             digest = _digest(body["messages"])
             self._send(200, whole, {})
             with server.lock:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from haruon_tui.dataset.generation import endpoint, plan
-from haruon_tui.dataset.generation.servers import Servers
+import pytest
+
+from haruon_tui.dataset.generation import endpoint, plan, servers
 from haruon_tui.dataset.persona import TRAITS
 from tests.dataset.generation_server import GenerationServer
 
@@ -13,30 +14,43 @@ LEVELS = "\n".join(f"- ({trait.key}): {plan.levels(0, 7)[trait.key]}" for trait 
 MESSAGES = [{"role": "system", "content": ""}, {"role": "user", "content": LEVELS}]
 
 
-def test_an_answer_to_what_was_sent_before_a_server_failed_does_not_end_its_rest() -> None:
+async def _overlapping(failing: GenerationServer, other: GenerationServer) -> list[str]:
+    """Four requests at once, and three more when the late one is over, which it is when the
+    failing server rests; returns what was said."""
     said: list[str] = []
-    faults = {0: "late", 1: "429"}
+    rests = asyncio.Event()
+
+    def say(words: str, level: str) -> None:
+        said.append(words)
+        rests.set()
+
+    opened = [endpoint.Endpoint(one.url, "m", "none", timeout=20) for one in (failing, other)]
+    async with servers.Servers(opened, say) as both:
+        sent = [asyncio.create_task(both.ask(MESSAGES, {})) for _ in range(4)]
+        await rests.wait()
+        failing.release.set()
+        await asyncio.gather(*sent)
+        before = failing.requests
+        for _ in range(3):
+            await both.ask(MESSAGES, {})
+        assert failing.requests == before
+    return said
+
+
+def test_an_answer_to_what_was_sent_before_a_server_failed_does_not_end_its_rest() -> None:
+    faults = {0: "late good", 1: "429"}
     failing = GenerationServer(lambda number: faults.get(number, "good"), retry_after="30")
     with failing, GenerationServer() as other:
-
-        async def asked() -> None:
-            rests = asyncio.Event()
-
-            def say(words: str, level: str) -> None:
-                said.append(words)
-                rests.set()
-
-            urls = (failing.url, other.url)
-            opened = [endpoint.Endpoint(url, "m", "none", timeout=20) for url in urls]
-            async with Servers(opened, say) as servers:
-                sent = [asyncio.create_task(servers.ask(MESSAGES, {})) for _ in range(3)]
-                await rests.wait()
-                failing.release.set()
-                await asyncio.gather(*sent)
-                for _ in range(3):
-                    await servers.ask(MESSAGES, {})
-
-        asyncio.run(asked())
+        (said,) = asyncio.run(_overlapping(failing, other))
     assert failing.requests == 2
-    assert len(said) == 1
-    assert "it is left out for 30 s" in said[0]
+    assert "it is left out for 30 s" in said
+
+
+def test_a_longer_rest_that_such_an_answer_asks_for_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "FIRST_REST", 0.0)
+    faults = {0: "late 429", 1: "500"}
+    failing = GenerationServer(lambda number: faults.get(number, "good"), retry_after="30")
+    with failing, GenerationServer() as other:
+        asyncio.run(_overlapping(failing, other))

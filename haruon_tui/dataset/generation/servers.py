@@ -21,19 +21,22 @@ class _Server:
         self.endpoint = endpoint
         self.in_flight = 0
         self.rests = 0
-        """How often it has been left out. What was sent before the last time says nothing new."""
+        """How often it was left out. An answer to what was sent before the last time ends none."""
         self.failures = 0
         """In a row."""
         self.wakes = 0.0
 
-    def rest(self, asked: float | None) -> float:
+    def failed(self, asked: float | None) -> float:
         """Leave it out for a while, or as long as it asks for; returns the seconds."""
-        self.rests += 1
         self.failures += 1
         own = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.failures - 1, 10))
         seconds = own if asked is None else asked
-        self.wakes = time.monotonic() + seconds
+        self.rest(seconds)
         return seconds
+
+    def rest(self, seconds: float) -> None:
+        self.rests += 1
+        self.wakes = max(self.wakes, time.monotonic() + seconds)
 
     def answered(self) -> bool:
         """It is there; returns whether it had failed before."""
@@ -78,8 +81,7 @@ class Servers:
                 answer = await server.endpoint.ask(messages, arguments)
             except Failed as failed:
                 self.url = server.endpoint.url
-                if server.rests == rests:
-                    self._let_rest(server, failed)
+                self._let_rest(server, failed, anew=server.rests == rests)
                 if failed.maybe_paid or not self._others_awake(server):
                     raise
             except Unusable as unusable:
@@ -101,13 +103,17 @@ class Servers:
         now = time.monotonic()
         return any(one.wakes <= now for one in self._servers if one is not server)
 
-    def _let_rest(self, server: _Server, failed: Failed) -> None:
+    def _let_rest(self, server: _Server, failed: Failed, *, anew: bool) -> None:
+        """`anew` when it was asked after it had last been left out, if it ever was."""
         if len(self._servers) == 1:
             return
-        seconds = server.rest(failed.wait)
-        if server.failures == 1:
-            words = f"{server.endpoint.url}: {failed.words}; it is left out for {seconds:.0f} s"
-            self._say(words, "warning")
+        if anew:
+            seconds = server.failed(failed.wait)
+            if server.failures == 1:
+                left_out = f"it is left out for {seconds:.0f} s"
+                self._say(f"{server.endpoint.url}: {failed.words}; {left_out}", "warning")
+        elif failed.wait is not None:
+            server.rest(failed.wait)
 
     def _leave_out(self, server: _Server, unusable: Unusable) -> None:
         """For good. Raises what it got when this was the last one."""
