@@ -157,7 +157,8 @@ class GenerateScreen(SessionScreen):
             self.query_one("#figures", Figures).show(figures(live, job, time.time()))
             self.query_one("#reasons", Static).update(reasons_text(live))
             self.query_one("#latest", Static).update(latest_text(live))
-        self.query_one("#job", JobPanel).show(job, "No generation yet.")
+        start = ": r starts it, and asks before it costs" if plan and plan.params else ""
+        self.query_one("#job", JobPanel).show(job, f"No generation yet{start}.")
         self.refresh_bindings()
 
     # Keys

@@ -38,6 +38,7 @@ async def test_without_a_server_the_screen_says_what_to_write(make_app, until, t
         await opened(app, pilot, until)
         for words in ("[generate]", "base_url", "model", "api_key_env", "never the key"):
             await until(pilot, lambda words=words: words in text_of(app))
+        assert "r starts it" not in text_of(app)
         await pilot.press("r")
         await pilot.press("escape")
         assert not isinstance(app.screen, GenerateScreen)
@@ -60,6 +61,7 @@ async def test_nothing_is_asked_before_a_yes_to_the_estimate(
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot, until)
+        await until(pilot, lambda: "r starts it, and asks before it costs" in text_of(app))
         await pilot.press("r")
         await until(pilot, lambda: "Ask gpt-4o-mini for 8 examples?" in text_of(app))
         assert "USD" in text_of(app)

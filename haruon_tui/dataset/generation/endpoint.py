@@ -263,7 +263,7 @@ class Endpoint:
         return Failed("cut off", words, maybe_paid=True)
 
     def _words(self, text: str) -> str:
-        return self._redact.text(" ".join(text.split()))[:_MAX_WORDS]
+        return self._redact.text(" ".join(text.split()))[:_MAX_WORDS].rstrip(".")
 
 
 _MEND_KEY = "put the right key into the variable named in generate.api_key_env"
